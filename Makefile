@@ -1,0 +1,39 @@
+# One environment, .venv, serves every target. Choose its interpreter with `make PYTHON=... install`.
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := bench methods baselines reports
+PYTEST_ARGS ?=
+RUN_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench test lint clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv and install everything, once
+
+# torch, torchvision and deepinv in one pip command: docs/decisions/0001-one-pip-command.md
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later not found: set PYTHON=" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -e '.[dev]' -c constraints.txt
+	@touch $@
+
+bench: install ## run the suite `quick` (more options: RUN_ARGS="...")
+	$(BIN)/equibench run quick $(RUN_ARGS)
+
+lint: install ## ruff, its formatter and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(PACKAGES)
+
+test: lint ## lint, then pytest (more options: PYTEST_ARGS="...")
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+clean: ## remove .venv, build outputs and caches; results stay
+	rm -rf $(VENV) build dist *.egg-info .benchmarks .mypy_cache .pytest_cache .ruff_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Comparison methods, a file each."""

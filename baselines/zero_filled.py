@@ -1,0 +1,20 @@
+"""The adjoint image: unmeasured k-space left at zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from bench.reconstructor import Reconstruction, Reconstructor
+
+
+class ZeroFilled(Reconstructor):
+    """``A^H y``: what the measurements give without any reconstruction."""
+
+    name = "zero-filled"
+    family = "classical"
+    paper = "-"
+
+    def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
+        return Reconstruction(physics.A_adjoint(y))

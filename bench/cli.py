@@ -1,0 +1,296 @@
+"""The command line. Thin: it reads arguments, calls one function, and prints what came back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.errors import InputError
+
+app = typer.Typer(
+    name="equibench",
+    help="Benchmark equilibrium and unrolled image reconstruction on the same data.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped name, or a YAML file.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="EQUIBENCH_DATA", help="Folder that datasets are found in."),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Results folder. [default: results/runs/SUITE]")
+]
+Only = Annotated[list[str], typer.Option("--only", help="Methods to run, by pattern; repeatable.")]
+Exclude = Annotated[list[str], typer.Option("--exclude", help="Methods to leave out, by pattern.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0,1,2.")]
+Plugins = Annotated[list[Path], typer.Option("--plugin", help="Python file with more methods.")]
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    directory: Out = None,
+    data: Data = None,
+    only: Only = [],  # noqa: B006 (typer copies it)
+    exclude: Exclude = [],  # noqa: B006
+    seeds: Seeds = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(help="Jobs at a time. [default: cores / threads]", min=1)
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads a job.", min=1)] = 1,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
+    plugin: Plugins = [],  # noqa: B006
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
+    from bench import runner
+    from bench.engines.local import Placement
+    from bench.progress import Progress
+    from bench.store import Store
+
+    _check_device(device)
+    plan = _plan(suite, data, only, exclude, seeds, plugin)
+    store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
+    placement = Placement(data, device, threads, timeout, tuple(plugin))
+    with Progress(plan, out, quiet) as progress:
+        outcome = runner.run(
+            plan, store, placement, workers or runner.default_workers(threads), progress.show
+        )
+    _print_outcome(outcome, plan)
+    _report(store.root, plan.suite.name)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+@app.command()
+def plan(
+    suite: SuiteName,
+    directory: Out = None,
+    data: Data = None,
+    only: Only = [],  # noqa: B006
+    exclude: Exclude = [],  # noqa: B006
+    seeds: Seeds = None,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Show the jobs of a suite, and which are done."""
+    from bench.runner import DEFAULT_ROOT
+    from bench.store import Store
+
+    planned = _plan(suite, data, only, exclude, seeds, plugin)
+    store = Store(directory or DEFAULT_ROOT / planned.suite.name)
+    table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
+    for row in planned.table["jobs"]:
+        result = store.result(row["job"])
+        table.add_row(
+            row["job"],
+            row["kind"],
+            row["method"],
+            row["train_task"],
+            row["test_task"] or "",
+            str(row["train_seed"]),
+            result.status if result else "to do",
+        )
+    out.print(table)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+) -> None:
+    """Make tables, figures and the page of every suite in a results folder."""
+    from bench.store import load_suites
+
+    suites = load_suites(directory)
+    if not suites:
+        raise InputError("no suite was run into it", where=str(directory), expected="results")
+    for name in suites:
+        _report(directory, name)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="methods|tasks|suites")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """List what there is."""
+    from bench.config import nearest
+
+    listings: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "methods": _methods,
+        "tasks": _tasks,
+        "suites": _suites,
+    }
+    if what not in listings:
+        raise InputError(f"{what!r}", where="list", expected=nearest(what, listings))
+    _add_plugins(plugin)
+    entries = listings[what]()
+    if as_json:
+        print(json.dumps(entries, indent=1))
+        return
+    table = Table(*entries[0])
+    for entry in entries:
+        table.add_row(*(_cell(value) for value in entry.values()))
+    out.print(table)
+
+
+@app.command()
+def doctor(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="A results folder to look through.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Say what is installed, what shadows us, and what is wrong with a results folder."""
+    from bench.doctor import inspect_environment, inspect_results
+
+    findings = inspect_environment(data)
+    if directory is not None:
+        findings += inspect_results(directory)
+    for finding in findings:
+        out.print(
+            f"{'ok ' if finding.ok else 'BAD'}  {finding.text}", highlight=False, markup=False
+        )
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 a job failed, 2 bad input."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("interrupted; what was done is kept, the same command goes on from there")
+        sys.exit(130)
+    except BrokenPipeError:  # `equibench list methods | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------------- pieces
+
+
+def _plan(
+    suite: str,
+    data: Path | None,
+    only: list[str],
+    exclude: list[str],
+    seeds: str | None,
+    plugins: list[Path],
+) -> Any:
+    from bench.suite import expand, load
+
+    if data is not None and not data.is_dir():
+        raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
+    _add_plugins(plugins)
+    return expand(load(suite), data, _seeds(seeds), only, exclude)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0:
+        raise InputError(f"{text!r}", where="--seeds", expected="non-negative integers, as 0,1,2")
+    return seeds
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
+        return
+    available = "cpu or cuda" if torch.cuda.is_available() else "cpu: there is no CUDA device here"
+    raise InputError(f"{device!r}", where="--device", expected=available)
+
+
+def _add_plugins(plugins: list[Path]) -> None:
+    from bench.registry import add_plugin
+
+    for plugin in plugins:
+        add_plugin(plugin)
+
+
+def _report(directory: Path, suite: str) -> None:
+    from bench.store import load_rows
+    from reports import summary_for_terminal, write_report
+
+    if load_rows(directory).empty:
+        return
+    written = write_report(directory)
+    out.print(summary_for_terminal(directory, suite))
+    for path in written.summary(suite):
+        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_outcome(outcome: Any, plan: Any) -> None:
+    counts: dict[str, int] = {}
+    for key, status in outcome.statuses.items():
+        name = "there already" if key in outcome.cached and status == "ok" else status
+        counts[name] = counts.get(name, 0) + 1
+    out.print("jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    for key, message in outcome.errors.items():
+        job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
+        text = f"{outcome.statuses[key]}: {job.kind} of {job.method}: {message} (log: {log})"
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _methods() -> list[dict[str, Any]]:
+    from bench import registry
+
+    return [
+        {
+            "name": name,
+            "family": cls.family,
+            "paper": cls.paper,
+            "tasks": list(cls.tasks),
+            "variants": list(cls.variants),
+            "parameters": sum(p.numel() for p in cls(cls.Config()).parameters()),
+        }
+        for name, cls in registry.methods().items()
+    ]
+
+
+def _tasks() -> list[dict[str, Any]]:
+    from bench import registry
+
+    return [
+        {"name": name, "about": (cls.__doc__ or "").splitlines()[0], "protocol": str(cls.protocol)}
+        for name, cls in registry.tasks().items()
+    ]
+
+
+def _suites() -> list[dict[str, Any]]:
+    from bench.suite import load, shipped
+
+    return [
+        {"name": name, "title": suite.title, "methods": [m.label or m.name for m in suite.methods]}
+        for name, suite in ((name, load(name)) for name in shipped())
+    ]
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Coil sensitivity maps: simulated for phantoms, estimated by ESPIRiT for acquired k-space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import InputError
+
+ComplexArray = NDArray[np.complex64]
+
+_KERNEL = 6  # ESPIRiT kernel width in samples, the value of the paper and of BART
+_SMALLEST_CALIBRATION = 8  # fewer samples than this leave too few kernel positions
+
+
+def simulate_coil_maps(
+    coils: int, shape: tuple[int, int], rng: np.random.Generator
+) -> ComplexArray:
+    """Sensitivities of a ring of surface coils around the field of view.
+
+    Each coil is a circular loop, seen side-on in the imaging plane: its transverse field falls
+    off with distance as on the loop's axis, (1 + d²/r²)^(-3/2), and its phase turns with the
+    direction towards the loop (after Biot and Savart; compare Roemer et al. 1990,
+    doi:10.1002/mrm.1910160203). Positions, radii and receiver phases are jittered.
+
+    Args:
+        coils: number of coils N, at least 1
+        shape: (H, W) in pixels
+        rng: source of the jitter; the same state gives the same maps
+
+    Returns:
+        complex64 (N, H, W); the sum over coils of the squared magnitude is 1 in every pixel
+
+    Raises:
+        InputError: coils or a side of the image is less than 1
+    """
+    if coils < 1:
+        raise InputError(f"coils is {coils}", expected="a number of at least 1")
+    if min(shape) < 1:
+        raise InputError(f"shape is {shape}", expected="two sides of at least 1 pixel")
+    height, width = shape
+    row = np.linspace(-1, 1, height)[:, None]
+    column = np.linspace(-1, 1, width)[None, :]
+    turn = rng.uniform(0, 2 * np.pi)
+    maps = np.empty((coils, height, width), np.complex128)
+    for coil in range(coils):
+        angle = turn + 2 * np.pi * (coil + rng.uniform(-0.2, 0.2)) / coils
+        ring = rng.uniform(1.15, 1.45)
+        # Fewer coils are larger, so that neighbours overlap.
+        radius = rng.uniform(0.9, 1.1) * min(1.1, 0.55 + 2.0 / coils)
+        # Pixels in the coil's own frame: outwards is the positive real axis.
+        pixels = (column + 1j * row) * np.exp(-1j * angle)
+        magnitude = (1 + (np.abs(pixels - ring) / radius) ** 2) ** -1.5
+        # The direction is taken from behind the loop: at the loop itself it would jump.
+        phase = np.angle(ring + 0.5 - pixels) + rng.uniform(0, 2 * np.pi)
+        maps[coil] = magnitude * np.exp(1j * phase)
+    maps /= np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    return maps.astype(np.complex64)
+
+
+def estimate_espirit(kspace: NDArray[Any], calibration: int = 24) -> ComplexArray:
+    """ESPIRiT maps from the central calibration region (Uecker et al. 2014, by sigpy).
+
+    The phase is relative to the first coil's, as sigpy has it: the first map is real.
+
+    Args:
+        kspace: complex (N, H, W), centred; its central region is fully sampled
+        calibration: side of that region in samples
+
+    Returns:
+        complex64 (N, H, W): unit norm over coils on the object, 0 outside of it
+
+    Raises:
+        InputError: k-space is not complex (N, H, W), not finite or empty in the calibration
+            region, or the region is too small, or larger than k-space
+    """
+    if kspace.ndim != 3 or not np.iscomplexobj(kspace) or len(kspace) < 1:
+        raise InputError(
+            f"k-space has shape {kspace.shape} and dtype {kspace.dtype}",
+            expected="complex (coils, height, width)",
+        )
+    limit = min(kspace.shape[1:])
+    if not _SMALLEST_CALIBRATION <= calibration <= limit:
+        raise InputError(
+            f"calibration is {calibration}",
+            expected=f"{_SMALLEST_CALIBRATION} to {limit} samples, the k-space's smaller side",
+        )
+    from sigpy import resize
+    from sigpy.mri.app import EspiritCalib
+
+    centre = resize(kspace, (len(kspace), calibration, calibration))
+    scale = float(np.abs(centre).max())
+    if not np.isfinite(scale) or scale == 0:
+        raise InputError(
+            "k-space is empty or not finite in the calibration region",
+            expected=f"a fully sampled centre of {calibration} x {calibration}",
+        )
+    # sigpy divides by the first map's magnitude, which vanishes where that coil sees nothing.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        maps = EspiritCalib(
+            (kspace / scale).astype(np.complex64),
+            calib_width=calibration,
+            kernel_width=_KERNEL,
+            show_pbar=False,
+        ).run()
+    maps = np.nan_to_num(np.asarray(maps, np.complex128))
+    norm = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    return (maps / np.where(norm > 0, norm, 1)).astype(np.complex64)

@@ -1,0 +1,205 @@
+"""Readers of public file layouts: BART .cfl, k-space .npz, quantised complex images.
+
+A file is input from outside: nothing is unpickled, and every fault is an InputError of one line
+that names the file and what was expected.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import InputError
+
+ComplexArray = NDArray[np.complex64]
+
+_CFL_SAMPLE = 8  # bytes: two little-endian float32
+_LAYOUT = "complex (coils, height, width) or (height, width)"
+_IMAGES = "int16 (slices, height, width, 2)"
+
+
+def read_kspace(path: str | Path) -> ComplexArray:
+    """Read the k-space of one slice.
+
+    Args:
+        path: an .npz with the key ``kspace``, complex (N, H, W) or (H, W) for one coil; or a
+            BART .cfl with dimensions (1, H, W, N, 1, ...)
+
+    Returns:
+        complex64 (N, H, W), in the file's own units
+
+    Raises:
+        InputError: missing, damaged, of another layout, not finite, or zero everywhere
+    """
+    path = Path(path)
+    if path.suffix == ".cfl":
+        kspace = _coils_first(read_cfl(path), path)
+    elif path.suffix == ".npz":
+        kspace = _read_members(path, "kspace")[0]
+    else:
+        raise InputError(
+            f"unknown k-space layout {path.suffix!r}", where=str(path), expected=".npz or .cfl"
+        )
+    if kspace.dtype.kind != "c" or kspace.ndim not in (2, 3):
+        raise InputError(
+            f"'kspace' has shape {kspace.shape} and dtype {kspace.dtype}",
+            where=str(path),
+            expected=_LAYOUT,
+        )
+    if kspace.size == 0:
+        raise InputError(
+            f"'kspace' is empty, shape {kspace.shape}", where=str(path), expected=_LAYOUT
+        )
+    with np.errstate(over="ignore"):  # double beyond single precision is reported just below
+        kspace = kspace.astype(np.complex64, copy=False)
+    if not np.isfinite(kspace).all():
+        raise InputError("k-space has NaN or Inf", where=str(path), expected="finite samples")
+    if not kspace.any():
+        raise InputError("k-space is zero everywhere", where=str(path), expected="some signal")
+    return kspace if kspace.ndim == 3 else kspace[None]
+
+
+def read_cfl(path: str | Path) -> ComplexArray:
+    """Read a BART array: complex64 in the header's dimensions, trailing ones included.
+
+    Args:
+        path: the .cfl, its .hdr, or their common name; layout as in BART's doc/formats
+
+    Raises:
+        InputError: a missing file, a header without integer dimensions, or one whose size is
+            not the data's
+    """
+    path = Path(path)
+    stem = path.name[:-4] if path.suffix in (".cfl", ".hdr") else path.name
+    header, data = path.with_name(stem + ".hdr"), path.with_name(stem + ".cfl")
+    _require_file(data, "a BART .cfl with its .hdr beside it")
+    _require_file(header, f"the header of {data.name} beside it")
+    dimensions = _read_dimensions(header)
+    found, needed = data.stat().st_size, math.prod(dimensions) * _CFL_SAMPLE
+    if found != needed:
+        raise InputError(
+            f"holds {found} bytes",
+            where=str(data),
+            expected=f"{needed}, as {header.name} has {'x'.join(map(str, dimensions))} complex64",
+        )
+    try:
+        samples = np.fromfile(data, dtype="<c8")
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(data)) from error
+    return samples.astype(np.complex64, copy=False).reshape(dimensions, order="F")
+
+
+def read_complex_images(path: str | Path) -> ComplexArray:
+    """Read complex images stored as integers with one scale each.
+
+    Args:
+        path: an .npz with ``data``, int16 (S, H, W, 2), and ``scale``, real (S,):
+            image s = (data[s, ..., 0] + 1j * data[s, ..., 1]) * scale[s]
+
+    Returns:
+        complex64 (S, H, W)
+
+    Raises:
+        InputError: missing, damaged or of another layout, or a scale that is not positive
+    """
+    path = Path(path)
+    data, scale = _read_members(path, "data", "scale")
+    if data.dtype != np.int16 or data.ndim != 4 or data.shape[-1] != 2 or data.size == 0:
+        raise InputError(
+            f"'data' has shape {data.shape} and dtype {data.dtype}",
+            where=str(path),
+            expected=_IMAGES,
+        )
+    if scale.dtype.kind != "f" or scale.shape != data.shape[:1]:
+        raise InputError(
+            f"'scale' has shape {scale.shape} and dtype {scale.dtype}",
+            where=str(path),
+            expected=f"floating point ({len(data)},), one per slice",
+        )
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise InputError("'scale' is not positive", where=str(path), expected="finite, above 0")
+    images = np.empty(data.shape[:3], np.complex64)
+    factor = scale.astype(np.float32)[:, None, None]
+    images.real = data[..., 0] * factor
+    images.imag = data[..., 1] * factor
+    return images
+
+
+def _require_file(path: Path, expected: str) -> None:
+    if not path.is_file():
+        what = "is not a file" if path.exists() else "no such file"
+        raise InputError(what, where=str(path), expected=expected)
+
+
+def _read_dimensions(header: Path) -> tuple[int, ...]:
+    expected = "a line of positive integers after '# Dimensions'"
+    try:
+        lines = header.read_text(errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(header)) from error
+    titles = [line.strip() for line in lines]
+    if "# Dimensions" not in titles[:-1]:
+        raise InputError("has no dimensions", where=str(header), expected=expected)
+    words = titles[titles.index("# Dimensions") + 1].split()
+    # At most 16 dimensions in BART; 18 digits keep a product within what a disk could hold.
+    sound = words and all(w.isascii() and w.isdigit() and len(w) < 18 and int(w) for w in words)
+    if not sound or len(words) > 16:
+        raise InputError(
+            f"dimensions are {' '.join(words)[:80]!r}", where=str(header), expected=expected
+        )
+    return tuple(int(word) for word in words)
+
+
+def _coils_first(array: ComplexArray, path: Path) -> ComplexArray:
+    shape = array.shape + (1,) * (4 - array.ndim)
+    if shape[0] != 1 or any(n != 1 for n in shape[4:]):
+        raise InputError(
+            f"dimensions are {'x'.join(map(str, shape))}",
+            where=str(path),
+            expected="one slice, 1 x height x width x coils",
+        )
+    slice_ = array.reshape(shape[1:4], order="F")
+    return np.ascontiguousarray(slice_.transpose(2, 0, 1))
+
+
+def _read_members(path: Path, *keys: str) -> list[NDArray[Any]]:
+    """Arrays of an .npz by key."""
+    contents = " and ".join(f"'{key}'" for key in keys)
+    _require_file(path, f"an .npz with {contents}")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise InputError("is not an .npz", where=str(path), expected="a zip of NumPy arrays")
+        with np.load(path, allow_pickle=False) as archive:
+            for key in keys:
+                if key not in archive.files:
+                    raise InputError(
+                        f"has no {key!r}, only {', '.join(archive.files[:8]) or 'nothing'}",
+                        where=str(path),
+                        expected=f"an .npz with {contents}",
+                    )
+            members = [archive[key] for key in keys]
+    except InputError:
+        raise
+    except Exception as error:
+        # NumPy parses headers as Python literals: a damaged one raises TokenError, SyntaxError,
+        # TypeError or OverflowError as well as the zip's and zlib's own errors.
+        raise _damaged(path, error) from error
+    if not all(isinstance(member, np.ndarray) for member in members):
+        # A member that is not in NumPy's format comes back as bytes.
+        raise InputError("holds no NumPy array", where=str(path), expected=f"arrays {contents}")
+    return members
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    if "pickle" in str(error):
+        return InputError(
+            "holds pickled Python objects", where=str(path), expected="plain numeric arrays"
+        )
+    return InputError(
+        f"is damaged: {str(error)[:120]}", where=str(path), expected="a readable .npz"
+    )

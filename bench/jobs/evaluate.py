@@ -1,0 +1,181 @@
+"""Evaluate a fitted method: a row for each sample and metric, and some images."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.config import build
+from bench.jobs.common import Context, load_checkpoint, open_method, open_task, row
+from bench.jobs.spec import Job
+from bench.measure import quality
+from bench.measure.evaluations import count_evaluations
+from bench.operators.fourier import magnitude
+from bench.reconstructor import Reconstruction, Reconstructor, check
+from bench.store import Row, write_atomic
+from bench.task import Batch, Split
+from bench.training import Report, on_device
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is evaluated.
+
+    Attributes:
+        split: of the test task.
+        samples: the first so many; all if None.
+        artifacts: images kept, from the first samples.
+        converged_tol: a second pass iterates methods with an inner solver to this tolerance, so
+            that their fixed point is scored besides their stopping rule; 0 leaves it out.
+        converged_max_iter: cap of that pass.
+    """
+
+    split: Split = "test"
+    samples: int | None = None
+    artifacts: int = 2
+    converged_tol: float = 1e-5
+    converged_max_iter: int = 500
+
+    def __post_init__(self) -> None:
+        check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")
+        check(self.artifacts >= 0, "artifacts", self.artifacts, "0 or more")
+        check(self.converged_tol >= 0, "converged_tol", self.converged_tol, "0 or more")
+
+
+def evaluate(job: Job, context: Context, report: Report) -> int:
+    """Reconstruct every sample of the split, one at a time, and write rows and images.
+
+    Returns:
+        The number of trainable parameters.
+    """
+    method, task = open_method(job, context), open_task(job, context)
+    load_checkpoint(method, context.store.checkpoint(job.requires[0]))
+    method.eval()
+    config = build(EvaluateConfig, job.settings, "evaluate")
+    stops = _stops(method, config)
+    samples = task.samples(config.split)[: config.samples]
+    rows: list[Row] = []
+    _warm_up(method, on_device(task.batch(config.split, [0]), torch.device(context.device)))
+    for index in range(len(samples)):
+        batch = on_device(task.batch(config.split, [index]), torch.device(context.device))
+        for condition, view in stops.items():
+            scored = _score(view, batch)
+            rows += _rows(job, scored, batch, config.split, condition)
+            if index < config.artifacts and condition == "{}":
+                _keep_image(job, context, scored, batch)
+        report((index + 1) / len(samples), f"sample {index + 1}/{len(samples)}")
+    context.store.write_rows(job.key, rows)
+    return sum(p.numel() for p in method.parameters() if p.requires_grad)
+
+
+@dataclass
+class _Scored:
+    reference: NDArray[np.float32]
+    image: NDArray[np.float32]
+    metrics: dict[str, tuple[float, str]]
+    flag: str
+
+
+def _stops(method: Reconstructor, config: EvaluateConfig) -> dict[str, Reconstructor]:
+    """The method's own stop, and its fixed point where it has a solver that gets there."""
+    stops = {"{}": method}
+    if config.converged_tol > 0:
+        converged = method.with_solver(tol=config.converged_tol, max_iter=config.converged_max_iter)
+        if converged is not method:
+            stops[json.dumps({"stop": "converged"})] = converged
+    return stops
+
+
+def _warm_up(method: Reconstructor, batch: Batch) -> None:
+    with torch.no_grad():
+        method.reconstruct(batch.y, batch.physics)
+
+
+def _score(method: Reconstructor, batch: Batch) -> _Scored:
+    with torch.no_grad(), count_evaluations(method) as count:
+        _synchronise(batch.y)
+        started = time.perf_counter()
+        result = method.reconstruct(batch.y, batch.physics)
+        _synchronise(batch.y)
+        seconds = time.perf_counter() - started
+    with torch.no_grad():
+        residual = method.residual(result.image, batch.y, batch.physics)
+    reference, image = _in_dataset_units(batch.x, batch), _in_dataset_units(result.image, batch)
+    data_range = float(batch.data_range)
+    metrics = {
+        "psnr": (quality.psnr(reference, image, data_range), "dB"),
+        "ssim": (quality.ssim(reference, image, data_range), ""),
+        "nmse": (quality.nmse(reference, image), ""),
+        "nfe": (float(count.network), "evaluations"),
+        "seconds": (seconds, "s"),
+    }
+    if residual is not None:
+        metrics["residual"] = (float(residual), "")
+    return _Scored(reference, image, metrics | _solver(result), _cross_check(result, count.network))
+
+
+def _in_dataset_units(image: Tensor, batch: Batch) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = (magnitude(image) * batch.scale)[0].cpu().numpy()
+    return scaled
+
+
+def _solver(result: Reconstruction) -> dict[str, tuple[float, str]]:
+    iterative = [t for t in result.traces if t.history.numel()]
+    if not iterative:
+        return {}
+    return {
+        "iterations": (float(sum(int(t.iterations) for t in iterative)), ""),
+        "converged": (float(all(bool(t.converged) for t in iterative)), ""),
+    }
+
+
+def _cross_check(result: Reconstruction, counted: int) -> str:
+    """The trace's own count against the hooks'; a method without traces claims nothing."""
+    claimed = sum(int(t.evaluations.sum()) for t in result.traces)
+    return "" if not result.traces or claimed == counted else f"trace claims {claimed} evaluations"
+
+
+def _rows(job: Job, scored: _Scored, batch: Batch, split: str, condition: str) -> Iterator[Row]:
+    sample = batch.samples[0]
+    for metric, (value, unit) in scored.metrics.items():
+        yield row(
+            job,
+            metric,
+            value,
+            unit,
+            split=split,
+            subject=sample.subject,
+            sample=sample.sample,
+            phase="evaluate",
+            condition=condition,
+            flag=scored.flag if metric == "nfe" else "",
+        )
+
+
+def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch) -> None:
+    sample = batch.samples[0]
+    folder = context.store.folder(job.key) / "artifacts"
+    folder.mkdir(exist_ok=True)
+    arrays: dict[str, Any] = {
+        "reference": scored.reference,
+        "reconstruction": scored.image,
+        "data_range": np.float32(batch.data_range.item()),
+        "psnr": np.float32(scored.metrics["psnr"][0]),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomic(folder / f"{sample.subject}--{sample.sample}.npz", buffer.getvalue())
+
+
+def _synchronise(tensor: Tensor) -> None:
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

@@ -1,0 +1,38 @@
+"""Fit a method: a checkpoint, and the trace of its training."""
+
+from __future__ import annotations
+
+from safetensors.torch import save
+
+from bench.config import build
+from bench.jobs.common import Context, open_method, open_task, row
+from bench.jobs.spec import Job
+from bench.reconstructor import Recipe
+from bench.store import write_atomic
+from bench.training import Report, Trainer, TrainingConfig
+
+
+def fit(job: Job, context: Context, report: Report) -> int:
+    """Train (or tune, or leave alone) and write checkpoint and rows.
+
+    Returns:
+        The number of trainable parameters.
+    """
+    method, task = open_method(job, context), open_task(job, context)
+    recipe = build(Recipe, job.settings["recipe"], "recipe")
+    config = build(TrainingConfig, job.settings["training"], "training")
+    folder = context.store.folder(job.key)
+    resume_file = folder / "resume.safetensors"
+    trainer = Trainer(method, task, recipe, config, job.train_seed, resume_file, report)
+    records = trainer.run()
+    parameters: int = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    rows = [
+        row(job, r.metric, r.value, r.unit, split="train", phase="fit", step=r.step)
+        for r in records
+    ]
+    rows.append(row(job, "parameters", parameters, split="train", phase="fit"))
+    tensors = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
+    write_atomic(context.store.checkpoint(job.key), save(tensors, {"job": job.key}))
+    context.store.write_rows(job.key, rows)
+    resume_file.unlink(missing_ok=True)
+    return parameters

@@ -1,0 +1,61 @@
+"""What a job is, and the key under which its results are kept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+# labels that a reader needs and that no number depends on
+NOT_IN_KEY = ("variant", "dataset_label", "protocol", "bibtex")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fit or an evaluation, with everything that determines its numbers.
+
+    Attributes:
+        config: the method's, resolved.
+        task, task_config, data_seed: the training task of a fit, the test task of an evaluation.
+        content, split: hashes of the data and of the subjects in each split.
+        settings: recipe and training of a fit; split, stops and artifacts of an evaluation.
+        requires: keys of the jobs whose results it needs; an evaluation's fit comes first.
+        definitions: versions of the modules that compute it.
+    """
+
+    kind: Literal["fit", "evaluate"]
+    method: str
+    config: Mapping[str, Any]
+    task: str
+    task_config: Mapping[str, Any]
+    data_seed: int
+    train_seed: int
+    content: str
+    split: str
+    settings: Mapping[str, Any]
+    definitions: Mapping[str, str]
+    requires: tuple[str, ...] = ()
+    variant: str = ""
+    dataset_label: str = ""
+    protocol: str = ""
+    bibtex: str = field(default="", repr=False)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of what determines the numbers."""
+        content = {k: v for k, v in asdict(self).items() if k not in NOT_IN_KEY}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready; :meth:`read` turns it back."""
+        return {**asdict(self), "requires": list(self.requires)}
+
+    @staticmethod
+    def read(description: Mapping[str, Any]) -> Job:
+        """The job that :meth:`describe` wrote."""
+        fields = {name: description[name] for name in Job.__dataclass_fields__}
+        return Job(**{**fields, "requires": tuple(fields["requires"])})

@@ -1,0 +1,1 @@
+"""One question a file: how good, how many evaluations, how much memory, how steep."""

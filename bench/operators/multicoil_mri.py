@@ -1,0 +1,185 @@
+"""Multi-coil Cartesian MRI: y = M F S x."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.deepinv_import import deepinv
+from bench.operators.fourier import to_channels, to_complex
+
+_PER_SAMPLE = ("mask", "coil_maps", "_coil_maps_conj", "_modulated_maps", "_shifted_mask")
+
+
+@dataclass
+class OperatorCount:
+    """Applications of A and of its adjoint, summed over samples (a fused A^H A counts in both)."""
+
+    forward: int = 0
+    adjoint: int = 0
+
+
+_Map = Callable[[Tensor], Tensor]
+
+
+class _Linear(torch.autograd.Function):
+    """A linear map whose derivative is given by its adjoint, so that autograd stores nothing."""
+
+    @staticmethod
+    def forward(x: Tensor, forward: _Map, adjoint: _Map) -> Tensor:
+        return forward(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.map, ctx.adjoint = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Any) -> Any:
+        return _linear(grad[0], ctx.adjoint, ctx.map), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangent: Any) -> Any:
+        return _linear(tangent[0], ctx.map, ctx.adjoint)
+
+
+def _linear(x: Tensor, map_: _Map, adjoint: _Map) -> Tensor:
+    apply: Any = _Linear.apply
+    output: Tensor = apply(x, map_, adjoint)
+    return output
+
+
+class MultiCoilMRI(deepinv.physics.LinearPhysics):
+    """Undersampled Fourier samples of coil-weighted images, ``y = M F S x``.
+
+    Images ``(B, 2, H, W)`` and k-space ``(B, 2, N, H, W)``, real and imaginary parts on axis 1.
+    The Fourier transform is orthonormal and centred (equal to ``fastmri.fft2c``), odd sizes too.
+    With coil maps whose sum of squares is at most one, ``||A|| <= 1``.
+
+    Nothing is shifted at run time but single images. Shifting k-space is a modulation of the image,
+    and is folded into the maps once; in ``A^H A`` the image shift commutes with the convolution
+    ``F^H M F``, so plain transforms with the mask shifted once are exact. Where the mask is constant
+    along H (1-D undersampling, phase encoding along W), ``A^H A`` separates and only W is transformed.
+
+    Args:
+        mask: sampling mask of zeros and ones, ``(H or 1, W)``, ``(B, H or 1, W)`` or
+            ``(B, 1, H or 1, W)``.
+        coil_maps: complex coil sensitivity maps, ``(N, H, W)`` or ``(B, N, H, W)``.
+
+    Raises:
+        ValueError: if the maps are not complex, or shapes do not fit.
+    """
+
+    def __init__(self, mask: Tensor, coil_maps: Tensor) -> None:
+        super().__init__()
+        self.count = OperatorCount()
+        self._prepare(mask, coil_maps)
+
+    def _prepare(self, mask: Tensor, coil_maps: Tensor) -> None:
+        coil_maps = coil_maps if coil_maps.ndim == 4 else coil_maps.unsqueeze(0)
+        mask = mask.reshape(-1, 1, *mask.shape[-2:]) if mask.ndim != 4 else mask
+        _check_shapes(mask, coil_maps)
+        height, width = coil_maps.shape[-2:]
+        mask = mask.to(coil_maps.real.dtype)
+        rows, columns = _centring_ramp(height, coil_maps), _centring_ramp(width, coil_maps)
+        modulated = torch.fft.ifftshift(coil_maps, dim=(-2, -1)) * rows[:, None] * columns
+        self.register_buffer("mask", mask)
+        self.register_buffer("coil_maps", coil_maps)
+        self.register_buffer("_coil_maps_conj", coil_maps.conj().resolve_conj())
+        self.register_buffer("_modulated_maps", modulated)
+        self.register_buffer("_shifted_mask", torch.fft.ifftshift(mask, dim=(-2, -1)))
+
+    def update_parameters(
+        self, mask: Tensor | None = None, coil_maps: Tensor | None = None, **_: Any
+    ) -> None:
+        """Replace the mask or the maps (deepinv's way to change a physics in place)."""
+        if mask is not None or coil_maps is not None:
+            self._prepare(
+                self.mask if mask is None else mask,
+                self.coil_maps if coil_maps is None else coil_maps,
+            )
+
+    # ------------------------------------------------------------------ the operator
+
+    def A(self, x: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
+        """Image ``(B, 2, H, W)`` to k-space ``(B, 2, N, H, W)``, zero where not sampled."""
+        self.update_parameters(**parameters)
+        self.count.forward += x.shape[0]
+        return _linear(x, self._forward, self._adjoint)
+
+    def A_adjoint(self, y: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
+        """k-space ``(B, 2, N, H, W)`` to image ``(B, 2, H, W)``; unsampled entries are ignored."""
+        self.update_parameters(**parameters)
+        self.count.adjoint += y.shape[0]
+        return _linear(y, self._adjoint, self._forward)
+
+    def A_adjoint_A(self, x: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
+        """The fused normal operator, image to image ``(B, 2, H, W)``."""
+        self.update_parameters(**parameters)
+        self.count.forward += x.shape[0]
+        self.count.adjoint += x.shape[0]
+        return _linear(x, self._normal, self._normal)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        image = torch.fft.ifftshift(to_complex(x), dim=(-2, -1)).unsqueeze(1)
+        kspace = torch.fft.fft2(image * self._modulated_maps, norm="ortho")
+        return to_channels(kspace.mul_(self.mask))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        coil_images = torch.fft.ifft2(to_complex(y).mul_(self.mask), norm="ortho")
+        image = (coil_images * self._modulated_maps.conj()).sum(1)
+        return to_channels(torch.fft.fftshift(image, dim=(-2, -1)))
+
+    def _normal(self, x: Tensor) -> Tensor:
+        coil_images = to_complex(x).unsqueeze(1) * self.coil_maps
+        if self.mask.shape[-2] == 1:
+            kspace = torch.fft.fft(coil_images, dim=-1, norm="ortho").mul_(self._shifted_mask)
+            coil_images = torch.fft.ifft(kspace, dim=-1, norm="ortho")
+        else:
+            kspace = torch.fft.fft2(coil_images, norm="ortho").mul_(self._shifted_mask)
+            coil_images = torch.fft.ifft2(kspace, norm="ortho")
+        return to_channels(coil_images.mul_(self._coil_maps_conj).sum(1))
+
+    # ------------------------------------------------------------------ batches
+
+    def select(self, indices: Tensor) -> MultiCoilMRI:
+        """The operator of these samples of the batch (``indices``: integers, shape ``(b,)``).
+
+        Shares the evaluation count with the operator that it came from.
+        """
+        chosen = MultiCoilMRI.__new__(MultiCoilMRI)
+        chosen.__dict__.update(self.__dict__)
+        chosen._buffers = {
+            name: buffer[indices]
+            if name in _PER_SAMPLE and buffer is not None and buffer.shape[0] > 1
+            else buffer
+            for name, buffer in self._buffers.items()
+        }
+        return chosen
+
+
+def _centring_ramp(size: int, like: Tensor) -> Tensor:
+    """The modulation whose transform is a circular shift by ``size // 2``, in FFT order."""
+    n = torch.arange(size, device=like.device, dtype=torch.float64)
+    # the integer product is reduced first: exact phases, also at large sizes
+    phase = 2 * torch.pi * torch.remainder(n * (size // 2), size) / size
+    return torch.polar(torch.ones_like(phase), phase).to(like.dtype)
+
+
+def _check_shapes(mask: Tensor, coil_maps: Tensor) -> None:
+    if not coil_maps.is_complex():
+        raise ValueError(f"coil maps must be complex, got {coil_maps.dtype}")
+    if coil_maps.ndim != 4 or mask.ndim != 4 or mask.shape[1] != 1:
+        raise ValueError(
+            f"mask (B, 1, H or 1, W) and coil maps (B, N, H, W) expected, "
+            f"got {tuple(mask.shape)} and {tuple(coil_maps.shape)}"
+        )
+    height, width = coil_maps.shape[-2:]
+    batches = {mask.shape[0], coil_maps.shape[0]} - {1}
+    if mask.shape[-1] != width or mask.shape[-2] not in (1, height) or len(batches) > 1:
+        raise ValueError(
+            f"mask {tuple(mask.shape)} does not fit coil maps {tuple(coil_maps.shape)}"
+        )

@@ -1,0 +1,196 @@
+"""Run a plan: missing jobs, parents first, with whatever fails leaving its siblings alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.engines.local import LocalEngine, Placement
+from bench.jobs.spec import Job
+from bench.store import Result, Store
+from bench.suite import Plan, expand, load
+
+DEFAULT_ROOT = Path("results/runs")
+# work in units of an optimiser step, for an estimate before anything was measured
+EVALUATION_WORK, START_WORK = 0.3, 5.0
+
+
+@dataclass
+class Outcome:
+    """How the jobs of a run ended: key to status; ``cached`` were there before."""
+
+    directory: Path
+    statuses: dict[str, str] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every job ended well."""
+        return all(status == "ok" for status in self.statuses.values())
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands, for whoever shows it."""
+
+    done: float
+    running: tuple[str, ...]
+    seconds_left: float | None
+    ended: tuple[tuple[str, Result], ...] = ()
+
+
+Watcher = Callable[[State], None]
+
+
+def run_suite(
+    suite: str,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    device: str = "cpu",
+    workers: int | None = None,
+    threads: int = 1,
+    timeout: float | None = None,
+) -> Outcome:
+    """Run a suite by name or path into a results folder; what is there already is not repeated.
+
+    Raises:
+        InputError: for anything wrong with the suite or the folders, before any work.
+    """
+    folder = Path(data) if data else data_folder()
+    plan = expand(load(suite), folder, seeds, only, exclude)
+    store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
+    placement = Placement(folder, device, threads, timeout)
+    return run(plan, store, placement, workers or default_workers(threads))
+
+
+def data_folder() -> Path | None:
+    """``EQUIBENCH_DATA``, if it is set."""
+    given = os.environ.get("EQUIBENCH_DATA")
+    return Path(given) if given else None
+
+
+def default_workers(threads: int) -> int:
+    """As many jobs as there are cores for their threads."""
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    placement: Placement,
+    workers: int,
+    watch: Watcher = lambda state: None,
+) -> Outcome:
+    """Run every job of the plan that has not finished in the store."""
+    store.create()
+    with store.lock():
+        store.write_suite(plan.suite.name, plan.table)
+        engine = LocalEngine(store, placement, workers)
+        try:
+            return _Run(plan, store, engine, watch).to_the_end()
+        finally:
+            engine.stop()
+
+
+class _Run:
+    def __init__(self, plan: Plan, store: Store, engine: LocalEngine, watch: Watcher) -> None:
+        self.plan, self.store, self.engine, self.watch = plan, store, engine, watch
+        self.outcome = Outcome(store.root)
+        self.waiting: list[str] = []
+        for key in plan.jobs:
+            result = store.result(key)
+            if result is not None and store.finished(key):
+                self.outcome.statuses[key] = result.status
+                self.outcome.cached.add(key)
+            else:
+                self.waiting.append(key)
+        self.estimate = _Estimate(plan, store, self.waiting)
+
+    def to_the_end(self) -> Outcome:
+        self._block_children()
+        while self.waiting or self.engine.running:
+            self._start_what_is_ready()
+            ended = self.engine.finished()
+            for key, result in ended:
+                self._end(key, result)
+            if ended:
+                self._block_children()
+            running = tuple(job.key for job in self.engine.running)
+            self.watch(self.estimate.state(running, self.outcome, self.engine.workers, ended))
+            if not ended:
+                time.sleep(0.1)
+        return self.outcome
+
+    def _start_what_is_ready(self) -> None:
+        for key in list(self.waiting):
+            if self.engine.free <= 0:
+                return
+            parents = self.plan.jobs[key].requires
+            if all(self.outcome.statuses.get(parent) == "ok" for parent in parents):
+                self.waiting.remove(key)
+                self.store.write_job(key, self.plan.jobs[key].describe())
+                self.engine.start(key)
+
+    def _end(self, key: str, result: Result) -> None:
+        self.outcome.statuses[key] = result.status
+        if result.status != "ok":
+            self.outcome.errors[key] = result.error
+
+    def _block_children(self) -> None:
+        for key in list(self.waiting):
+            job = self.plan.jobs[key]
+            failed = [p for p in job.requires if self.outcome.statuses.get(p, "ok") != "ok"]
+            if failed:
+                self.waiting.remove(key)
+                parent = self.plan.jobs[failed[0]]
+                result = Result("blocked", f"{parent.kind} of {parent.method} ({failed[0]}) failed")
+                self.store.write_job(key, job.describe())
+                self.store.write_result(key, result)
+                self._end(key, result)
+
+
+class _Estimate:
+    """The time left, from the work done so far and what running jobs say of themselves."""
+
+    def __init__(self, plan: Plan, store: Store, waiting: Sequence[str]) -> None:
+        self.store, self.started = store, time.monotonic()
+        self.work = {key: _work(plan.jobs[key]) for key in waiting}
+        self.total = sum(self.work.values())
+
+    def state(
+        self,
+        running: tuple[str, ...],
+        outcome: Outcome,
+        workers: int,
+        ended: Sequence[tuple[str, Result]],
+    ) -> State:
+        """Done as a share of all work; left as if the rest went at the pace so far."""
+        finished = sum(work for key, work in self.work.items() if key in outcome.statuses)
+        partial = sum(self.work[key] * self._share(key) for key in running)
+        done = (finished + partial) / self.total if self.total else 1.0
+        elapsed = time.monotonic() - self.started
+        left = elapsed * (1 - done) / done if done > 0.02 else None
+        return State(done, running, left, tuple(ended))
+
+    def _share(self, key: str) -> float:
+        try:
+            path = self.store.folder(key) / "progress.json"
+            return float(json.loads(path.read_bytes())["share"])
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
+
+def _work(job: Job) -> float:
+    if job.kind == "evaluate":
+        return START_WORK + EVALUATION_WORK * 30
+    recipe = job.settings["recipe"]
+    return START_WORK + (float(job.settings["training"]["steps"]) if recipe["stages"] else 0.0)

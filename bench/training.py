@@ -1,0 +1,345 @@
+"""The one training loop. What differs between methods is in their Recipe."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from bench.errors import Diverged
+from bench.operators.fourier import magnitude
+from bench.reconstructor import Recipe, Reconstruction, Reconstructor, TrainingState, check
+from bench.store import write_atomic
+from bench.task import Batch, Task
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how, the same for every method of a suite.
+
+    Attributes:
+        steps: optimiser steps, over all stages of a recipe.
+        batch_size: training samples a step.
+        validate_every: steps between validations; the best checkpoint by validation PSNR is kept.
+        validation_samples: the first of the validation split.
+        log_every: steps that a logged training loss is the mean of.
+    """
+
+    steps: int = 300
+    batch_size: int = 2
+    validate_every: int = 50
+    validation_samples: int = 8
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "validation_samples", "log_every"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One logged number."""
+
+    step: int | None
+    metric: str
+    value: float
+    unit: str = ""
+
+
+@dataclass
+class Progress:
+    """Everything that an interrupted training goes on from, besides parameters and moments."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best_psnr: float = -math.inf
+    records: list[Record] = field(default_factory=list)
+    window: dict[str, list[float]] = field(default_factory=dict)
+
+
+Report = Callable[[float, str], None]
+
+
+class Trainer:
+    """Trains ``method`` on ``task``; the outcome depends on the arguments and the seed alone.
+
+    Whatever is random within a step is seeded by the step, and batches and masks are functions of
+    the epoch, so that a training that was killed and resumed ends bit for bit where an undisturbed
+    one does.
+    """
+
+    def __init__(
+        self,
+        method: Reconstructor,
+        task: Task,
+        recipe: Recipe,
+        config: TrainingConfig,
+        seed: int,
+        resume_file: Path,
+        report: Report = lambda share, text: None,
+    ) -> None:
+        self.method, self.task, self.recipe, self.config = method, task, recipe, config
+        self.seed, self.resume_file, self.report = seed, resume_file, report
+        self.device = next((p.device for p in method.parameters()), torch.device("cpu"))
+        self.progress = Progress()
+        self.best = _snapshot(method)
+
+    # ------------------------------------------------------------------ outcome
+
+    def run(self, save_every: float = 15.0) -> list[Record]:
+        """Tune, then train; the method holds the best parameters afterwards.
+
+        Raises:
+            Diverged: if a loss, a gradient or a validation image is not finite.
+        """
+        if self.recipe.search is not None:
+            self._search()
+        if self.recipe.stages:
+            self._train(save_every)
+        return self.progress.records
+
+    def _search(self) -> None:
+        search = self.recipe.search
+        assert search is not None
+        buffer = self.method.get_buffer(search.parameter)
+        scores = []
+        for i, value in enumerate(search.values):
+            buffer.fill_(value)
+            scores.append(self.validate(self.method))
+            self.report((i + 1) / len(search.values), f"{search.parameter} {value:.3g}")
+        best = int(np.argmax(scores))
+        buffer.fill_(search.values[best])
+        self.progress.records += [
+            Record(None, f"tuned:{search.parameter}", search.values[best]),
+            Record(None, "validation_psnr", scores[best], "dB"),
+        ]
+
+    def _train(self, save_every: float) -> None:
+        config, progress = self.config, self.progress
+        parameters = _groups(self.method, self.recipe)
+        optimizer = torch.optim.Adam(parameters, lr=self.recipe.learning_rate)
+        self._resume(optimizer)
+        started = saved = time.monotonic() - progress.seconds
+        while progress.step < config.steps:
+            self._step(optimizer)
+            progress.step += 1
+            if progress.step % config.validate_every == 0 or progress.step == config.steps:
+                self._keep_best()
+            progress.seconds = time.monotonic() - started
+            if time.monotonic() - saved > save_every:
+                self._save(optimizer)
+                saved = time.monotonic()
+            self.report(progress.step / config.steps, f"step {progress.step}/{config.steps}")
+        self.method.load_state_dict(self.best)
+        progress.records.append(Record(None, "train_seconds", progress.seconds, "s"))
+        progress.records.append(Record(None, "best_validation_psnr", progress.best_psnr, "dB"))
+
+    # ------------------------------------------------------------------ one step
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        state = self._state()
+        torch.manual_seed(_mix(self.seed, state.step))
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * rate(self.recipe, state.step, state.steps)
+        view = self.method.during(self._stage(state.progress), state.progress)
+        batch = on_device(self._batch(state), self.device)
+        view.train()
+        reconstruction = view.reconstruct(batch.y, batch.physics)
+        loss = image_loss(self.recipe, reconstruction, batch)
+        logged = {"train_loss": loss.detach()}
+        weight = self.recipe.penalty_weight * self.recipe.penalty_decay**state.epoch
+        if weight > 0:
+            penalty, diagnostics = view.penalty(reconstruction, batch, state)
+            loss = loss + weight * penalty
+            logged |= {"penalty": penalty.detach(), **diagnostics}
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._clip()
+        _require_finite(loss, self.method, state.step)
+        optimizer.step()
+        self._log(logged, reconstruction, optimizer)
+
+    def _state(self) -> TrainingState:
+        per_epoch = max(1, len(self.task.samples("train")) // self.config.batch_size)
+        step = self.progress.step
+        return TrainingState(step, self.config.steps, step // per_epoch)
+
+    def _stage(self, progress: float) -> str:
+        passed = 0.0
+        for stage in self.recipe.stages:
+            passed += stage.share
+            if progress < passed:
+                return stage.name
+        return self.recipe.stages[-1].name
+
+    def _batch(self, state: TrainingState) -> Batch:
+        count, size = len(self.task.samples("train")), self.config.batch_size
+        order = np.random.default_rng([self.seed, state.epoch]).permutation(count)
+        first = (state.step * size) % (max(1, count // size) * size)
+        return self.task.batch("train", [int(i) for i in order[first : first + size]], state.epoch)
+
+    def _clip(self) -> None:
+        parameters = [p for p in self.method.parameters() if p.grad is not None]
+        if self.recipe.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(parameters, self.recipe.clip_value)
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+
+    def _log(
+        self, logged: dict[str, Tensor], result: Reconstruction, optimizer: torch.optim.Optimizer
+    ) -> None:
+        window = self.progress.window
+        for name, value in {**logged, **_counts(result)}.items():
+            window.setdefault(name, []).append(float(value))
+        step = self.progress.step + 1
+        if step % self.config.log_every and step != self.config.steps:
+            return
+        means = {name: float(np.mean(values)) for name, values in window.items()}
+        means["learning_rate"] = float(optimizer.param_groups[0]["lr"])
+        self.progress.records += [Record(step, name, value) for name, value in means.items()]
+        window.clear()
+
+    # ------------------------------------------------------------------ validation
+
+    def validate(self, method: Reconstructor) -> float:
+        """Mean PSNR [dB] over the validation samples, on magnitudes."""
+        method.eval()
+        count = min(self.config.validation_samples, len(self.task.samples("validation")))
+        total = 0.0
+        with torch.no_grad():
+            for index in range(count):
+                batch = on_device(self.task.batch("validation", [index]), self.device)
+                image = method.reconstruct(batch.y, batch.physics).image
+                total += float(batch_psnr(image, batch).sum())
+        return total / count
+
+    def _keep_best(self) -> None:
+        psnr = self.validate(self.method)
+        if not math.isfinite(psnr):
+            raise Diverged(f"validation PSNR is {psnr} after step {self.progress.step}")
+        self.progress.records.append(Record(self.progress.step, "validation_psnr", psnr, "dB"))
+        if psnr > self.progress.best_psnr:
+            self.progress.best_psnr = psnr
+            self.best = _snapshot(self.method)
+
+    # ------------------------------------------------------------------ interruption
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for i, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
+        progress = vars(self.progress) | {"records": [vars(r) for r in self.progress.records]}
+        cpu = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        write_atomic(self.resume_file, save(cpu, {"progress": json.dumps(progress)}))
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self.resume_file.exists():
+            return
+        with safetensors.safe_open(self.resume_file, "pt", device=str(self.device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            values = json.loads(file.metadata()["progress"])
+        values["records"] = [Record(**record) for record in values["records"]]
+        self.progress = Progress(**values)
+        self.method.load_state_dict(_below("method.", tensors))
+        self.best = _below("best.", tensors)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("adam.", tensors).items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+
+
+def rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The learning rate at a step, relative to its base."""
+    warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
+    if recipe.schedule == "constant":
+        return warm
+    return warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def image_loss(recipe: Recipe, result: Reconstruction, batch: Batch) -> Tensor:
+    """Mean squared error of the image, and of the intermediates where the recipe weighs them."""
+
+    def error(image: Tensor) -> Tensor:
+        if recipe.loss == "magnitude":
+            return (magnitude(image) - magnitude(batch.x)).square().mean()
+        return (image - batch.x).square().mean()
+
+    loss = error(result.image)
+    if recipe.auxiliary > 0 and result.intermediates:
+        parts = torch.stack([error(image) for image in result.intermediates])
+        loss = loss + recipe.auxiliary * parts.mean()
+    return loss
+
+
+def batch_psnr(image: Tensor, batch: Batch) -> Tensor:
+    """PSNR [dB] of each sample's magnitude in the dataset's units, ``(B,)``."""
+    scale = batch.scale.view(-1, *(1,) * (batch.x.ndim - 2))
+    error = (magnitude(image) - magnitude(batch.x)) * scale
+    return 10 * torch.log10(batch.data_range**2 / error.square().flatten(1).mean(1))
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch on a device; itself where it is there already."""
+    if batch.x.device == device:
+        return batch
+    names = ("x", "y", "physics", "scale", "data_range")
+    return Batch(samples=batch.samples, **{name: getattr(batch, name).to(device) for name in names})
+
+
+def _groups(method: Reconstructor, recipe: Recipe) -> list[dict[str, Any]]:
+    groups: dict[float, list[Tensor]] = {}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            base = recipe.group_rates.get(name, recipe.learning_rate)
+            groups.setdefault(base, []).append(parameter)
+    return [{"params": parameters, "base": base} for base, parameters in groups.items()]
+
+
+def _counts(result: Reconstruction) -> dict[str, Tensor]:
+    """Mean evaluations a sample, forward and (Jacobian products) backward."""
+    if not result.traces:
+        return {}
+    counts = {
+        "nfe_forward": torch.stack([t.evaluations.float().mean() for t in result.traces]).sum()
+    }
+    backward = [t.backward for t in result.traces if t.backward is not None]
+    if backward:
+        counts["nfe_backward"] = torch.stack([t.evaluations.float().mean() for t in backward]).sum()
+        counts["backward_residual"] = torch.stack([t.residual.mean() for t in backward]).mean()
+    return counts
+
+
+def _require_finite(loss: Tensor, method: Reconstructor, step: int) -> None:
+    if not bool(torch.isfinite(loss)):
+        raise Diverged(f"the loss is {float(loss)} at step {step}")
+    for name, parameter in method.named_parameters():
+        if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
+            raise Diverged(f"the gradient of {name} is not finite at step {step}")
+
+
+def _snapshot(method: Reconstructor) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in method.state_dict().items()}
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _mix(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)

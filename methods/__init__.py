@@ -1,0 +1,1 @@
+"""Equilibrium methods, a file a family, and the fixed points that they share."""
