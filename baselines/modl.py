@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class MoDL(Reconstructor):
   journal={IEEE Transactions on Medical Imaging}, volume={38}, pages={394--405}, year={2019}}"""
     Config = MoDLConfig
     config: MoDLConfig
-    variants = {"original": Variant(), "reciprocal": Variant(config=RECIPROCAL)}
+    variants: ClassVar = {"original": Variant(), "reciprocal": Variant(config=RECIPROCAL)}
 
     def __init__(self, config: MoDLConfig) -> None:
         super().__init__(config)

@@ -64,7 +64,7 @@ def inspect_results(directory: Path) -> list[Finding]:
         found.append(Finding(job["status"] == "ok", f"{text} {job.get('error') or ''}".strip()))
     temporary = sorted(directory.glob("jobs/*/.*.tmp"))
     found += [Finding(False, f"left behind by a killed process: {path}") for path in temporary]
-    known = set(store.keys())
+    known = set(store.jobs())
     strangers = [path for path in (directory / "jobs").iterdir() if path.name not in known]
     found += [Finding(False, f"not a job: {path}") for path in strangers]
     try:

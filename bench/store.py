@@ -203,7 +203,7 @@ class Store:
         paths = sorted((self.root / "suites").glob("[!.]*.json"))
         return {path.stem: read_json(path) for path in paths}
 
-    def keys(self) -> list[str]:
+    def jobs(self) -> list[str]:
         """Every job of the folder, finished or not."""
         return sorted(path.parent.name for path in (self.root / "jobs").glob("*/job.json"))
 
@@ -218,7 +218,7 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
 
     store = _existing(directory)
     records: list[dict[str, Any]] = []
-    for key in store.keys():
+    for key in store.jobs():
         path = store.folder(key) / "rows.jsonl"
         if store.result(key) is None or not path.exists():
             continue
@@ -239,7 +239,7 @@ def load_jobs(directory: str | Path) -> pd.DataFrame:
 
     store = _existing(directory)
     records = []
-    for key in store.keys():
+    for key in store.jobs():
         job, result = store.read_job(key), store.result(key)
         ended = asdict(result) if result else {"status": "not finished"}
         records.append({"job": key, **job, **ended})

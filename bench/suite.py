@@ -183,7 +183,7 @@ def expand(
 
 
 class _Open:
-    """A task of the suite, opened, so that a wrong field or a missing file shows before any work."""
+    """A task of the suite, opened: a wrong field or a missing file shows before any work."""
 
     def __init__(self, suite: Suite, label: str, entry: TaskEntry, data: Path | None) -> None:
         where = f"suite {suite.name}: tasks.{label}"

@@ -247,7 +247,7 @@ class Trainer:
         if not self.resume_file.exists():
             return
         with safetensors.safe_open(self.resume_file, "pt", device=str(self.device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             values = json.loads(file.metadata()["progress"])
         values["records"] = [Record(**record) for record in values["records"]]
         self.progress = Progress(**values)

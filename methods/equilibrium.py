@@ -235,8 +235,8 @@ class _Best:
 class _Anderson:
     """Anderson acceleration in real arithmetic on a ring of the last ``memory`` pairs (x, f(x)).
 
-    Minimises ``||sum a_i g_i||² + r sum a_i² ||g_i||²`` with ``sum a_i = 1``, where ``g = f(x) - x``
-    and ``r`` is the relative regulariser: solved in float64 with every ``g_i`` scaled to unit norm.
+    Minimises ``||sum a_i g_i||² + r sum a_i² ||g_i||²`` with ``sum a_i = 1``, where ``g = f(x) -
+    x`` and ``r`` is the relative regulariser: solved in float64, every ``g_i`` at unit norm.
     """
 
     def __init__(self, x0: Tensor, config: SolverConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -129,10 +129,11 @@ class MOLLR(Reconstructor):
     bibtex = """@article{pramanik2023mol,
   title={Memory-efficient model-based deep learning with convergence and robustness guarantees},
   author={Pramanik, Aniket and Zimmerman, M. Bridget and Jacob, Mathews},
-  journal={IEEE Transactions on Computational Imaging}, volume={9}, pages={260--275}, year={2023}}"""
+  journal={IEEE Transactions on Computational Imaging},
+  volume={9}, pages={260--275}, year={2023}}"""
     Config = MOLConfig
     config: MOLConfig
-    variants = {
+    variants: ClassVar = {
         "journal": Variant(),
         "isbi": Variant(
             config={
@@ -153,9 +154,9 @@ class MOLLR(Reconstructor):
                 "shift": 0.0,
                 "skip": 0.9,
                 "output_scale": 0.1,
-                "cg_iterations": 20,
-                "cg_tol": 1e-4,
-                "cg_backward_iterations": 20,
+                "cg_iterations": 30,
+                "cg_tol": 1e-5,
+                "cg_backward_iterations": 30,
                 "start_iterations": 10,
                 "equilibrium": STABLE_SOLVERS,
                 "loose_tol": 1e-2,
@@ -217,9 +218,16 @@ class MOLLR(Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
-        solvers = self.config.equilibrium
+        config, solvers = self.config, self.config.equilibrium
         forward = solvers.forward.changed(tol, max_iter, fixed_iterations)
-        return self.view(config=replace(self.config, equilibrium=replace(solvers, forward=forward)))
+        config = replace(config, equilibrium=replace(solvers, forward=forward))
+        if 0 < forward.tol < solvers.forward.tol:  # the inner solve must not be what stops it
+            config = replace(
+                config,
+                cg_tol=min(config.cg_tol, 0.01 * forward.tol),
+                cg_iterations=max(config.cg_iterations, 100),
+            )
+        return self.view(config=config)
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)
@@ -242,7 +250,7 @@ class MOLLR(Reconstructor):
     def penalty(
         self, reconstruction: Reconstruction, batch: Batch, state: TrainingState
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean over the batch of the barrier, or of the square, of the estimate at the image."""
+        """Mean over the batch of the estimate's barrier, or of its square, at the image."""
         config = self.config
         estimate = sphere_estimate(
             self.denoise,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -113,8 +114,6 @@ class LocalEngine:
 
 
 def _kill(job: Running) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(job.process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     job.process.wait()

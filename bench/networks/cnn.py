@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import torch
@@ -38,7 +39,7 @@ class PlainCNN(nn.Module):
         super().__init__()
         features = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
-        for i, (inputs, outputs) in enumerate(zip(features, features[1:], strict=False)):
+        for i, (inputs, outputs) in enumerate(itertools.pairwise(features)):
             layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))

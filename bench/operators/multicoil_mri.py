@@ -59,10 +59,11 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
     The Fourier transform is orthonormal and centred (equal to ``fastmri.fft2c``), odd sizes too.
     With coil maps whose sum of squares is at most one, ``||A|| <= 1``.
 
-    Nothing is shifted at run time but single images. Shifting k-space is a modulation of the image,
-    and is folded into the maps once; in ``A^H A`` the image shift commutes with the convolution
-    ``F^H M F``, so plain transforms with the mask shifted once are exact. Where the mask is constant
-    along H (1-D undersampling, phase encoding along W), ``A^H A`` separates and only W is transformed.
+    Nothing is shifted at run time but single images. Shifting k-space is a modulation of the
+    image, and is folded into the maps once; in ``A^H A`` the image shift commutes with the
+    convolution ``F^H M F``, so plain transforms with the mask shifted once are exact. Where the
+    mask is constant along H (1-D undersampling, phase encoding along W), ``A^H A`` separates and
+    only W is transformed.
 
     Args:
         mask: sampling mask of zeros and ones, ``(H or 1, W)``, ``(B, H or 1, W)`` or
