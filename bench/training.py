@@ -125,10 +125,10 @@ class Trainer:
         ]
 
     def _train(self, save_every: float) -> None:
-        config, progress = self.config, self.progress
-        parameters = _groups(self.method, self.recipe)
-        optimizer = torch.optim.Adam(parameters, lr=self.recipe.learning_rate)
+        groups = _groups(self.method, self.recipe)
+        optimizer = torch.optim.Adam(groups, lr=self.recipe.learning_rate)
         self._resume(optimizer)
+        config, progress = self.config, self.progress
         started = saved = time.monotonic() - progress.seconds
         while progress.step < config.steps:
             self._step(optimizer)
@@ -323,7 +323,7 @@ def _counts(result: Reconstruction) -> dict[str, Tensor]:
 
 def _require_finite(loss: Tensor, method: Reconstructor, step: int) -> None:
     if not bool(torch.isfinite(loss)):
-        raise Diverged(f"the loss is {float(loss)} at step {step}")
+        raise Diverged(f"the loss is {loss.item()} at step {step}")
     for name, parameter in method.named_parameters():
         if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
             raise Diverged(f"the gradient of {name} is not finite at step {step}")

@@ -1,0 +1,113 @@
+"""Suites: what determines a job's key, what does not, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import suite as suites
+from bench.definitions import changed
+from bench.errors import InputError
+from bench.suite import expand, load
+
+
+def keys(path, **options):
+    return set(expand(load(str(path)), **options).jobs)
+
+
+def test_every_shipped_suite_loads(data_root):
+    for name in suites.shipped():
+        assert expand(load(name), data_root).jobs
+
+
+def test_key_ignores_what_changes_no_number(write_suite):
+    def relabel(content):
+        content["name"], content["note"], content["tasks"]["small"]["title"] = "other", "n", "t"
+        content["methods"].reverse()
+        content["methods"][1]["label"] = "My MoDL"
+
+    assert keys(write_suite()) == keys(write_suite(relabel, "other"))
+
+
+def test_key_holds_what_changes_numbers(write_suite):
+    base = expand(load(str(write_suite())))
+
+    def new_jobs(change, **options):
+        other = expand(load(str(write_suite(change, "other"))), **options)
+        new = [job for key, job in other.jobs.items() if key not in base.jobs]
+        return sorted((job.kind, job.method) for job in new)
+
+    def steps(content):
+        content["training"]["steps"] = 7
+
+    def width(content):
+        content["methods"][2]["config"]["width"] = 5
+
+    def acceleration(content):
+        content["tasks"]["fast"]["config"]["acceleration"] = 5
+
+    trained = [("fit", "modl"), ("fit", "mol-lr")]
+    # another length of training concerns what is trained, and nothing else
+    assert [job for job in new_jobs(steps) if job[0] == "fit"] == trained
+    assert new_jobs(width) == [("evaluate", "modl")] * 2 + [("fit", "modl")]
+    # another test acceleration evaluates anew and retrains nothing
+    assert {kind for kind, _ in new_jobs(acceleration)} == {"evaluate"}
+    assert [job for job in new_jobs(None, seeds=[1]) if job[0] == "fit"] == trained
+
+
+def test_only_and_exclude(write_suite):
+    plan = expand(load(str(write_suite())), only=["mo*"], exclude=["mol-*"])
+    assert {job.method for job in plan.jobs.values()} == {"modl"}
+    with pytest.raises(InputError, match="no method is left"):
+        expand(load(str(write_suite())), only=["nothing"])
+
+
+def test_no_definition_changed_without_its_version():
+    """CI's guard: run `python -m bench.definitions --check` to see and mend what is listed."""
+    assert changed() == []
+
+
+def _set(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(content):
+        for part in path:
+            content = content[part]
+        content[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (_set("metods", []), "unknown key 'metods'"),
+        (_set("seeds", "two"), "seeds:"),
+        (_set("name", "../escape"), "name:"),
+        (_set("methods", ["modll"]), "unknown name 'modll' (expected one of modl"),
+        (_set("methods", []), "methods:"),
+        (_set("tasks", "small", "task", "mri-multicol"), "expected one of mri-multicoil"),
+        (_set("tasks", "small", "config", {"acceleration": 0.5}), "acceleration = 0.5"),
+        (_set("tasks", "small", "config", {"size": "big"}), "size: 'big' (expected int)"),
+        (_set("tasks", "small", "config", {"coils": 0}), "coils = 0"),
+        (_set("tasks", "small", "config", {"split": "mine"}), "mine"),
+        (_set("tasks", "small", "config", {"dataset": "kspace", "file": "x"}), "--data DIR"),
+        (_set("test_on", ["smal"]), "unknown task label 'smal'"),
+        (_set("training", {"steps": 0}), "steps = 0"),
+        (_set("evaluate", {"artefacts": 2}), "unknown key 'artefacts'"),
+        (_set("methods", 2, "recipe", {"los": 1}), "unknown key 'los'"),
+        (_set("methods", 3, "variant", "fast"), "has no variant 'fast'"),
+    ],
+)
+def test_bad_suites_are_refused_before_any_work(write_suite, change, expected):
+    with pytest.raises(InputError) as caught:
+        expand(load(str(write_suite(change))))
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_not_yaml(tmp_path: Path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("methods: [sense")
+    with pytest.raises(InputError, match="not YAML"):
+        load(str(path))
+    with pytest.raises(InputError, match="unknown suite 'quik' .expected one of quick"):
+        load("quik")
