@@ -194,6 +194,7 @@ class _Open:
         try:
             self.task: Task = create_task(entry.task, data=data, data_seed=self.seed, **self.config)
             self.content = self.task.content_hash()
+            self.task.verify()
         except InputError as error:
             raise InputError(str(error), where=where) from error
 

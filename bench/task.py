@@ -85,6 +85,13 @@ class Task:
         """
         raise TypeError(f"{type(self).__name__} has no data")
 
+    def verify(self) -> None:
+        """Read what the splits name, so that a damaged file is refused before any work.
+
+        Raises:
+            InputError: naming the file and what was expected of it.
+        """
+
     def content_hash(self) -> str:
         """Hash of the data (file contents, or the generator and its version), not of its place."""
         raise TypeError(f"{type(self).__name__} has no data")

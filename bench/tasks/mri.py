@@ -160,6 +160,9 @@ class MultiCoilTask(Task):
             data_range=torch.ones(len(samples)),  # every subject's largest magnitude is 1
         )
 
+    def verify(self) -> None:
+        self.source.verify((*self._split.train, *self._split.validation, *self._split.test))
+
     def content_hash(self) -> str:
         return self.source.content_hash()
 

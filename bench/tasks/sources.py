@@ -49,6 +49,9 @@ class Source(Protocol):
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
         """One image; ``rng`` draws its coil maps where they are simulated."""
 
+    def verify(self, subjects: Sequence[str]) -> None:
+        """Raise InputError for the first file of these subjects that cannot be used."""
+
     def content_hash(self) -> str:
         """Hash of file contents, or the name and version of the generator."""
 
@@ -79,6 +82,11 @@ class PhantomSource:
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
         image = self._images[self._subjects.index(sample.subject)]
         return Slice(image, simulate_coil_maps(self.coils, image.shape, rng))
+
+    def verify(self, subjects: Sequence[str]) -> None:
+        for subject in subjects:
+            if not subject.removeprefix("phantom-").isdigit():
+                raise InputError(f"subject {subject!r}", where="split", expected="phantom-NUMBER")
 
     def content_hash(self) -> str:
         return f"brain-phantom version {phantom.VERSION}, seed {self.seed}, size {self.size}"
@@ -119,6 +127,9 @@ class ComplexImageSource:
         image = self._images[int(sample.sample)] / np.abs(block).max()
         return Slice(image.astype(np.complex64), simulate_coil_maps(self.coils, image.shape, rng))
 
+    def verify(self, subjects: Sequence[str]) -> None:
+        self.samples(subjects)
+
     def content_hash(self) -> str:
         return _file_hash(self.path)
 
@@ -141,6 +152,10 @@ class KspaceSource:
 
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
         return _calibrated(self._path(sample.subject), self.calibration)
+
+    def verify(self, subjects: Sequence[str]) -> None:
+        for subject in subjects:
+            read_kspace(self._path(subject))
 
     def content_hash(self) -> str:
         files = sorted((*self.folder.glob("*.npz"), *self.folder.glob("*.cfl")))

@@ -109,5 +109,5 @@ def test_not_yaml(tmp_path: Path):
     path.write_text("methods: [sense")
     with pytest.raises(InputError, match="not YAML"):
         load(str(path))
-    with pytest.raises(InputError, match="unknown suite 'quik' .expected one of quick"):
+    with pytest.raises(InputError, match=r"unknown suite 'quik' .expected one of quick"):
         load("quik")

@@ -1,0 +1,158 @@
+"""Rows and artifacts of a results folder -> tables, figures and one HTML page a suite."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import InputError
+from bench.store import write_atomic
+
+if TYPE_CHECKING:
+    import rich.table
+
+    from reports.suite_results import SuiteResults
+    from reports.tables import Table
+
+FORMATS = ("html", "pdf", "png", "markdown", "latex", "csv")
+
+__all__ = ["FORMATS", "Report", "summary_for_terminal", "write_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written. ``pages`` has the HTML page of each suite, if pages were asked for."""
+
+    directory: Path
+    paths: Sequence[Path]
+    pages: dict[str, Path]
+
+    def summary(self, suite: str) -> list[Path]:
+        """What to look at first: the suite's page, its table and its figures' folder."""
+        folder = self.directory / suite
+        wanted = [folder / "index.html", folder / "table.md"]
+        figures = folder / "figures"
+        found = [path for path in wanted if path in self.paths]
+        return [*found, *([figures] if any(figures in p.parents for p in self.paths) else [])]
+
+
+def write_report(directory: str | Path, formats: Sequence[str] = FORMATS) -> Report:
+    """Write DIR/report/SUITE/ for every suite that was run into a results folder.
+
+    Raises:
+        InputError: if the folder holds no rows, a format is unknown, or nothing can be written.
+    """
+    from reports.folder import load_folder
+    from reports.suite_results import SuiteResults
+
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise InputError(f"unknown format {unknown[0]!r}", expected="of " + ", ".join(FORMATS))
+    folder = load_folder(Path(directory))
+    paths: list[Path] = []
+    pages: dict[str, Path] = {}
+    for name in folder.suites:
+        target = folder.directory / "report" / name
+        for file, content in _files(SuiteResults(folder, name), formats):
+            path = target / file
+            _write(path, content)
+            paths.append(path)
+            if file == "index.html":
+                pages[name] = path
+    return Report(folder.directory / "report", tuple(paths), pages)
+
+
+def summary_for_terminal(directory: str | Path, suite: str | None = None) -> rich.table.Table:
+    """The summary table of a suite; of the only or the first one if none is named.
+
+    Raises:
+        InputError: if the folder holds no rows, or not this suite.
+    """
+    from reports.folder import load_folder
+    from reports.suite_results import SuiteResults
+    from reports.tables import summary_table
+    from reports.tables.render import terminal
+
+    folder = load_folder(Path(directory))
+    name = suite or next(iter(folder.suites))
+    if name not in folder.suites:
+        raise InputError(f"no suite {name!r} here", expected="one of " + ", ".join(folder.suites))
+    return terminal(summary_table(SuiteResults(folder, name)))
+
+
+def _files(results: SuiteResults, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Paths below the suite's folder, and what is in them."""
+    from reports.published import published_table
+    from reports.tables import all_tables
+
+    summary, *others = all_tables(results)
+    published = published_table(results)
+    tables = [summary, *([published] if published.rows else []), *others]
+    yield from _table_files(results, tables, formats)
+    if "csv" in formats:
+        yield "rows.csv", _rows_csv(results)
+    pictures = []
+    if {"html", "pdf", "png"} & set(formats):
+        from reports.figures import all_figures
+        from reports.figures.style import encode
+        from reports.page import Picture, render_page
+
+        for name, caption, figure in all_figures(results):
+            if "pdf" in formats:
+                yield f"figures/{name}.pdf", encode(figure, "pdf")
+            if {"html", "png"} & set(formats):
+                pictures.append(Picture(name, caption, encode(figure, "png")))
+            if "png" in formats:
+                yield f"figures/{name}.png", pictures[-1].png
+    if "html" in formats:
+        yield "index.html", render_page(results, tables, pictures).encode()
+
+
+def _table_files(
+    results: SuiteResults, tables: Sequence[Table], formats: Sequence[str]
+) -> Iterator[tuple[str, bytes]]:
+    from reports.tables import render
+
+    for table in tables:
+        if "markdown" in formats:
+            text = render.markdown(table)
+            if table.name == "table":  # the papers' numbers stand below ours
+                below = [other for other in tables if other.name == "published"]
+                text += "".join("\n" + render.markdown(other, level=2) for other in below)
+            yield f"{table.name}.md", text.encode()
+        if "latex" in formats:
+            label = f"{results.name}-{table.name}"
+            yield f"{table.name}.tex", render.latex(table, label).encode()
+        if "csv" in formats:
+            yield f"{table.name}.csv", render.tidy_csv(table).encode()
+
+
+def _rows_csv(results: SuiteResults) -> bytes:
+    """The suite's rows with its labels in front; a job under two labels is there twice."""
+    rows = results.folder.rows
+    columns = ["method_label", "variant_label", "train_task", "test_task"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *rows.columns])
+    by_job = dict(list(rows.groupby("job", sort=False)))
+    for e in results.entries:
+        if e.job in by_job:
+            part = by_job[e.job].astype(object)
+            labels = [e.method, e.variant, e.train_task, e.test_task]
+            records = part.where(part.notna(), None).itertuples(index=False)
+            writer.writerows([*labels, *record] for record in records)
+    return text.getvalue().encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written ({error.strerror})", where=str(path), expected="a writable folder"
+        ) from error

@@ -1,0 +1,23 @@
+"""The figures of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from reports.suite_results import SuiteResults
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def all_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
+    """Name, caption and figure, one after the other."""
+    from reports.figures.reconstruction import reconstruction_figures
+    from reports.figures.training import training_figure
+
+    for task in results.test_tasks:
+        yield from reconstruction_figures(results, task)
+    training = training_figure(results)
+    if training:
+        yield training

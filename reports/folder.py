@@ -1,0 +1,100 @@
+"""Everything in a results folder, indexed by job."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import InputError
+from bench.store import load_jobs, load_rows, load_suites
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Point = tuple[str, str, float]  # subject, sample, value
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Everything in a results folder, indexed by job.
+
+    Attributes:
+        evaluations: (job, condition, metric) -> its points.
+        traces: (fit job, metric) -> (optimiser step, value), by step.
+        finals: (fit job, metric) -> value, of the rows without a step.
+    """
+
+    directory: Path
+    rows: pd.DataFrame
+    jobs: Mapping[str, Mapping[str, Any]]
+    suites: Mapping[str, Mapping[str, Any]]
+    evaluations: Mapping[tuple[str, str, str], Sequence[Point]]
+    traces: Mapping[tuple[str, str], Sequence[tuple[int, float]]]
+    finals: Mapping[tuple[str, str], float]
+
+
+def load_folder(directory: Path) -> Folder:
+    """Read a results folder.
+
+    Raises:
+        InputError: if it has no rows, or belongs to no suite.
+    """
+    rows, suites = load_rows(directory), load_suites(directory)
+    if rows.empty:
+        raise InputError("no rows", where=str(directory), expected="at least one finished job")
+    if not suites:
+        raise InputError("no suite", where=str(directory), expected="suites/NAME.json")
+    jobs = {
+        record["job"]: _without_nan(record) for record in load_jobs(directory).to_dict("records")
+    }
+    evaluated = rows[rows["phase"] == "evaluate"]
+    fitted = rows[(rows["phase"] == "fit")].sort_values("step", kind="stable")
+    stepped = fitted[fitted["step"].notna()]
+    final = fitted[fitted["step"].isna()]
+    return Folder(
+        directory=directory,
+        rows=rows,
+        jobs=jobs,
+        suites=suites,
+        evaluations=_points(evaluated),
+        traces={
+            (str(job), str(metric)): [
+                (int(s), float(v)) for s, v in zip(part["step"], part["value"], strict=True)
+            ]
+            for (job, metric), part in stepped.groupby(["job", "metric"], sort=False)
+        },
+        finals={
+            (str(job), str(metric)): float(value)
+            for job, metric, value in zip(
+                final["job"], final["metric"], final["value"], strict=True
+            )
+        },
+    )
+
+
+def _points(rows: pd.DataFrame) -> dict[tuple[str, str, str], list[Point]]:
+    points: dict[tuple[str, str, str], list[Point]] = {}
+    canonical = {
+        text: json.dumps(json.loads(text or "{}"), sort_keys=True)
+        for text in set(rows["condition"])
+    }
+    columns = ("job", "condition", "metric", "subject", "sample", "value")
+    for job, condition, metric, subject, sample, value in zip(
+        *(rows[name].tolist() for name in columns), strict=True
+    ):
+        key = (job, canonical[condition], metric)
+        points.setdefault(key, []).append((str(subject), str(sample), float(value)))
+    return points
+
+
+def _without_nan(record: Mapping[Any, Any]) -> dict[str, Any]:
+    """A job's fields; pandas fills those that only other jobs have with NaN."""
+    return {
+        str(key): value
+        for key, value in record.items()
+        if value is not None and not (isinstance(value, float) and math.isnan(value))
+    }

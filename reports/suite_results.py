@@ -1,0 +1,228 @@
+"""The results of one suite, looked up by the labels of its job table.
+
+Rows on disk know nothing of suites, for suites share jobs: a suite's table names the jobs, and
+method, tasks and seed are its labels for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.statistics import Summary, summarise
+from reports.folder import Folder
+
+OWN_STOP = "{}"
+CONVERGED = '{"stop": "converged"}'
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task under the suite's label for it."""
+
+    label: str
+    title: str
+    name: str
+    config: Mapping[str, Any]
+    dataset: str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the suite's job table; the tasks are labels."""
+
+    job: str
+    kind: str
+    method: str
+    variant: str
+    train_task: str | None
+    test_task: str | None
+    train_seed: int | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """What tables have a line for: a method, trained on a task (None: not trained)."""
+
+    method: str
+    variant: str
+    train_task: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One metric of one line on one task, or why there is none.
+
+    Attributes:
+        summary: over subjects and training seeds; None without a number.
+        status: empty if every job ended well, else how the first that did not ended.
+        seeds, seeds_expected: jobs with numbers, and jobs asked for: one a training seed.
+        samples: test samples of one seed.
+        missing: values that were not finite; they are left out.
+    """
+
+    summary: Summary | None
+    status: str
+    seeds: int = 0
+    seeds_expected: int = 0
+    samples: int = 0
+    missing: int = 0
+
+
+class SuiteResults:
+    """One suite of a results folder."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        table = folder.suites[name]
+        self.folder, self.name = folder, name
+        self.title, self.note = str(table.get("title") or name), str(table.get("note") or "")
+        self.tasks = {label: _task(label, task) for label, task in table["tasks"].items()}
+        self.entries = tuple(dict.fromkeys(_entry(record) for record in table["jobs"]))
+        self._outcomes: dict[tuple[Line, str, str, str], Outcome] = {}
+        self._by_place: dict[tuple[Line, str | None], list[str]] = {}
+        for entry in self.entries:
+            if entry.kind in ("fit", "evaluate"):
+                jobs = self._by_place.setdefault((line_of(entry), entry.test_task), [])
+                if entry.job not in jobs:
+                    jobs.append(entry.job)
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """What is evaluated (or only trained, where nothing is), in the suite's order."""
+        kind = "evaluate" if any(e.kind == "evaluate" for e in self.entries) else "fit"
+        return tuple(dict.fromkeys(line_of(e) for e in self.entries if e.kind == kind))
+
+    @cached_property
+    def test_tasks(self) -> tuple[TaskInfo, ...]:
+        """The tasks that something is evaluated on, in the order of the jobs."""
+        # not in the order of `tasks`: JSON on disk has its keys sorted, and 10x is before 4x
+        labels = dict.fromkeys(e.test_task for e in self.entries if e.kind == "evaluate")
+        return tuple(
+            self.tasks[label] for label in labels if label is not None and label in self.tasks
+        )
+
+    @cached_property
+    def train_tasks(self) -> tuple[str, ...]:
+        """Labels of the tasks that something is trained on."""
+        labels = dict.fromkeys(line.train_task for line in self.lines)
+        return tuple(label for label in labels if label is not None and label in self.tasks)
+
+    @cached_property
+    def train_seeds(self) -> tuple[int, ...]:
+        """Every training seed of the suite."""
+        return tuple(sorted({e.train_seed for e in self.entries if e.train_seed is not None}))
+
+    def label(self, line: Line) -> str:
+        """The method's label, with its variant where the suite has several under one label."""
+        variants = {other.variant for other in self.lines if other.method == line.method}
+        return f"{line.method}, {line.variant}" if len(variants) > 1 else line.method
+
+    def long_label(self, line: Line) -> str:
+        """The label, with the training task where the suite trains on several."""
+        several = len(self.train_tasks) > 1 and line.train_task is not None
+        return f"{self.label(line)} (trained on {line.train_task})" if several else self.label(line)
+
+    def fits(self, line: Line) -> list[str]:
+        """The line's training jobs, one a seed."""
+        return self._by_place.get((line, None), [])
+
+    def evaluations(self, line: Line, task: str) -> list[str]:
+        """The line's test jobs on a task, one a seed (or one for each condition of a seed)."""
+        return self._by_place.get((line, task), [])
+
+    def job(self, key: str) -> Mapping[str, Any]:
+        """A job as it ran; with status ``not run`` if it never did."""
+        return self.folder.jobs.get(key) or {"job": key, "status": "not run"}
+
+    def status(self, key: str) -> str:
+        """How a job ended."""
+        return str(self.job(key).get("status") or "not finished")
+
+    def failed(self) -> list[Entry]:
+        """Every entry whose job did not end well, trainings first: what they caused follows."""
+        bad = [entry for entry in self.entries if self.status(entry.job) != "ok"]
+        first = {entry.job: entry for entry in reversed(bad)}
+        unique = [entry for entry in bad if first[entry.job] is entry]
+        return sorted(
+            unique, key=lambda entry: (self.status(entry.job) == "blocked", entry.kind != "fit")
+        )
+
+    def outcome(self, line: Line, task: str, metric: str, condition: str = OWN_STOP) -> Outcome:
+        """A metric of the test samples, under one condition."""
+        wanted = (line, task, metric, condition)
+        if wanted not in self._outcomes:
+            self._outcomes[wanted] = self._outcome(*wanted)
+        return self._outcomes[wanted]
+
+    def _outcome(self, line: Line, task: str, metric: str, condition: str) -> Outcome:
+        keys = self.evaluations(line, task)
+        values: dict[str, list[float]] = {}
+        samples: set[tuple[str, str]] = set()
+        seeds = missing = 0
+        for key in keys:
+            points = self.folder.evaluations.get((key, condition, metric), ())
+            if self.status(key) != "ok":
+                continue  # what a failed job left behind is no result
+            seeds += any(math.isfinite(value) for *_, value in points)
+            for subject, sample, value in points:
+                samples.add((subject, sample))
+                if math.isfinite(value):
+                    values.setdefault(subject, []).append(value)
+                else:
+                    missing += 1
+        return Outcome(
+            summary=summarise(values) if values else None,
+            status=self._failure(line, keys),
+            seeds=seeds,
+            seeds_expected=self._expected(line, task),
+            samples=len(samples),
+            missing=missing,
+        )
+
+    def _expected(self, line: Line, task: str) -> int:
+        seeds = {e.train_seed for e in self.entries if line_of(e) == line and e.test_task == task}
+        return min(len(seeds), len(self.evaluations(line, task)))
+
+    def _failure(self, line: Line, keys: Sequence[str]) -> str:
+        for key in keys:
+            status = self.status(key)
+            if status == "blocked":  # say by what
+                causes = [self.status(fit) for fit in self.fits(line)]
+                cause = next((cause for cause in causes if cause != "ok"), "")
+                return f"blocked: fit {cause}" if cause else status
+            if status != "ok":
+                return status
+        return ""
+
+
+def _task(label: str, task: Mapping[str, Any]) -> TaskInfo:
+    return TaskInfo(
+        label=label,
+        title=str(task.get("title") or label),
+        name=str(task.get("name") or ""),
+        config=task.get("config") or {},
+        dataset=str(task.get("dataset") or ""),
+        protocol=str(task.get("protocol") or ""),
+    )
+
+
+def _entry(record: Mapping[str, Any]) -> Entry:
+    seed = record.get("train_seed")
+    return Entry(
+        job=record["job"],
+        kind=record["kind"],
+        method=str(record["method"]),
+        variant=str(record.get("variant") or ""),
+        train_task=record.get("train_task"),
+        test_task=record.get("test_task"),
+        train_seed=None if seed is None else int(seed),
+    )
+
+
+def line_of(entry: Entry) -> Line:
+    """The line that a job belongs to."""
+    return Line(entry.method, entry.variant, entry.train_task)

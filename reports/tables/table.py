@@ -1,0 +1,82 @@
+"""A table before it has a format: text, what stands out in it, and the numbers behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: plain text, not yet escaped.
+
+    Attributes:
+        best: to be set in bold.
+        failed: the text is a status.
+        sort: what to order the column by; None sorts last.
+    """
+
+    text: str
+    best: bool = False
+    failed: bool = False
+    sort: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with grouped columns.
+
+    Attributes:
+        name: of its files.
+        caption: sentences, plain text.
+        stub: headings of the leading text columns.
+        groups: (heading, columns below it); an empty heading spans nothing.
+        rows: one cell a column, the stub's included.
+        tidy: the numbers in long form, not rounded.
+    """
+
+    name: str
+    title: str
+    caption: Sequence[str]
+    stub: Sequence[str]
+    groups: Sequence[tuple[str, Sequence[str]]]
+    rows: Sequence[Sequence[Cell]]
+    tidy: Sequence[Mapping[str, Any]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Headings of all columns in one line: a group's stands before its columns'."""
+        grouped = [
+            f"{group}: {name}" if group else name for group, names in self.groups for name in names
+        ]
+        return [*self.stub, *grouped]
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number with fixed decimals, thousands separated; a dash for none."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:,.{decimals}f}"
+
+
+def count(value: float | None) -> str:
+    """A mean count: one decimal unless it is whole."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return number(value, 0 if abs(value - round(value)) < 1e-9 else 1)
+
+
+def scientific(value: float | None) -> str:
+    """Two significant digits with an exponent."""
+    return NONE if value is None or not math.isfinite(value) else f"{value:.1e}"
+
+
+def seconds(value: float | None) -> str:
+    """Three significant digits, never with an exponent above a millisecond."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value >= 100:
+        return number(value, 0)
+    return f"{value:.3g}" if value >= 1e-3 or value == 0 else f"{value:.1e}"

@@ -1,0 +1,281 @@
+"""The program as its user meets it: a process, a folder of results, an exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bench
+from bench import cli
+from bench.store import Store
+
+FAULTY = '''
+from bench.reconstructor import Reconstruction, Reconstructor
+
+
+class Faulty(Reconstructor):
+    """Fails in a way that its name says."""
+
+    family = "test"
+    paper = "-"
+
+    def reconstruct(self, y, physics, x0=None):
+        return Reconstruction(self.fail(physics.A_adjoint(y)))
+
+
+class Raises(Faulty):
+    name = "raises"
+
+    def fail(self, image):
+        raise RuntimeError("on purpose")
+
+
+class Dies(Faulty):
+    name = "dies"
+
+    def fail(self, image):
+        import os
+        os.kill(os.getpid(), 9)
+
+
+class RunsOut(Faulty):
+    name = "runs-out"
+
+    def fail(self, image):
+        return image.new_empty(2**50)
+
+
+class Mends(Faulty):
+    """One file is all that a method takes."""
+
+    name = "mends"
+
+    def fail(self, image):
+        return image
+'''
+
+
+def start(*arguments, **options):
+    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, **options)
+
+
+def run(*arguments, code=0):
+    process = start(*arguments)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == code, output + errors
+    return output, errors
+
+
+def numbers(folder):
+    """All rows but times, in an order of their own."""
+    rows = bench.load_rows(folder)
+    rows = rows[~rows.metric.isin(["seconds", "train_seconds"])]
+    return rows.sort_values(list(rows.columns)).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, repo_root):
+    """One run of the tiny suite that all tests here look at."""
+    import yaml
+
+    os.environ["EQUIBENCH_CACHE"] = str(tmp_path_factory.getbasetemp() / "phantoms")
+    conftest = {}
+    exec((repo_root / "tests/bench/conftest.py").read_text(), conftest)
+    folder = tmp_path_factory.mktemp("undisturbed")
+    suite = folder / "tiny.yaml"
+    suite.write_text(yaml.safe_dump(conftest["TINY"]))
+    output, _ = run("run", suite, "--out", folder / "out")
+    return suite, folder / "out", output
+
+
+def test_one_command_gives_rows_table_and_figures(undisturbed):
+    _, folder, output = undisturbed
+    rows, jobs = bench.load_rows(folder), bench.load_jobs(folder)
+    assert set(jobs.status) == {"ok"} and len(jobs) == 12
+    scores = rows[(rows.metric == "psnr") & (rows.condition == "{}")]
+    assert scores.groupby("job").size().eq(3).all() and scores.value.between(5, 60).all()
+    assert not rows.flag.astype(bool).any(), "a trace disagrees with the hooks' count"
+    # only methods with a solver have a fixed point besides their stop
+    assert set(rows[rows.condition != "{}"].method) == {"mol-lr"}
+    nfe = rows[(rows.metric == "nfe") & (rows.condition == "{}")].groupby("method").value
+    assert nfe.max()["modl"] == nfe.min()["modl"] == 2 and nfe.max()["sense"] == 0
+    written = [Path(line) for line in output.splitlines() if line.startswith(str(folder))]
+    assert {".html", ".md", ".png"} <= {path.suffix for path in written}, output
+    assert all(path.stat().st_size > 200 for path in written)
+
+
+def test_second_call_repeats_nothing(undisturbed):
+    suite, folder, _ = undisturbed
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("jobs/*/*")}
+    output, _ = run("run", suite, "--out", folder)
+    assert "12 there already" in output
+    assert before == {p: p.stat().st_mtime_ns for p in folder.glob("jobs/*/*")}
+    output, _ = run("plan", suite, "--out", folder)
+    assert "to do" not in output
+
+
+def test_killed_and_started_again_gives_the_same_numbers(undisturbed, tmp_path):
+    suite, folder, _ = undisturbed
+    for delay in (3, 5, 7):
+        process = start("run", suite, "--out", tmp_path, "--quiet", start_new_session=True)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    store = Store(tmp_path)
+    done = {
+        key: (store.folder(key) / "result.json").stat().st_mtime_ns
+        for key in store.jobs()
+        if store.finished(key)
+    }
+    run("run", suite, "--out", tmp_path, "--quiet")
+    assert numbers(tmp_path).equals(numbers(folder))
+    for key, written in done.items():
+        assert (store.folder(key) / "result.json").stat().st_mtime_ns == written, "ran twice"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_failing_job_is_a_row_and_its_siblings_run(write_suite, tmp_path):
+    plugin = tmp_path / "faulty.py"
+    plugin.write_text(FAULTY)
+
+    def faulty(content):
+        content["methods"] = ["raises", "dies", "runs-out", "mends", "zero-filled"]
+        content["test_on"] = ["small"]
+
+    suite, folder = write_suite(faulty), tmp_path / "out"
+    _, errors = run("run", suite, "--out", folder, "--plugin", plugin, code=1)
+    jobs = bench.load_jobs(folder)
+    jobs = jobs[jobs.kind == "evaluate"].set_index("method")
+    assert jobs.status.to_dict() == {
+        "raises": "error",
+        "dies": "killed",
+        "runs-out": "out-of-memory",
+        "mends": "ok",
+        "zero-filled": "ok",
+    }
+    assert jobs.error["raises"] == "RuntimeError: on purpose"
+    assert "Traceback" not in errors and "on purpose" in errors
+    log = folder / "jobs" / jobs.job["raises"] / "log.txt"
+    assert "Traceback" in log.read_text()
+    rows = bench.load_rows(folder)
+    mends, zero = (
+        rows[(rows.method == m) & (rows.metric == "psnr")] for m in ("mends", "zero-filled")
+    )
+    assert mends.value.tolist() == zero.value.tolist()
+
+
+def test_a_job_that_takes_too_long_is_stopped(write_suite, tmp_path):
+    def one(content):
+        content["methods"], content["test_on"] = ["sense"], ["small"]
+
+    # a process needs longer than this to import torch, whatever it does then
+    run("run", write_suite(one), "--out", tmp_path / "out", "--timeout", 1, code=1)
+    jobs = bench.load_jobs(tmp_path / "out").set_index("kind")
+    assert jobs.status.to_dict() == {"fit": "timeout", "evaluate": "blocked"}
+    assert jobs.error["fit"] == "stopped after 1 s"
+
+
+def test_children_of_a_failed_fit_are_blocked(write_suite, tmp_path):
+    def explode(content):
+        content["methods"] = [content["methods"][2], "zero-filled"]
+        content["methods"][0]["recipe"] = {"learning_rate": 1e30, "clip_value": None}
+
+    run("run", write_suite(explode), "--out", tmp_path / "out", code=1)
+    jobs = bench.load_jobs(tmp_path / "out")
+    statuses = jobs.groupby("method").status.apply(list).to_dict()
+    assert sorted(statuses["modl"]) == ["blocked", "blocked", "diverged"]
+    assert set(statuses["zero-filled"]) == {"ok"}
+
+
+def refused(arguments, monkeypatch, capsys) -> str:
+    """The one line on stderr with which the program refuses these arguments."""
+    monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    errors = capsys.readouterr().err
+    assert ended.value.code == 2 and errors.count("\n") == 1, errors
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "quik"], "unknown suite 'quik' (expected one of quick"),
+        (["run", "quick", "--data", "/nowhere"], "/nowhere: no such folder"),
+        (["run", "quick", "--only", "nothing"], "no method is left"),
+        (["run", "quick", "--seeds", "a"], "--seeds: 'a' (expected non-negative integers"),
+        (["run", "quick", "--device", "tpu"], "--device: 'tpu' (expected cpu"),
+        (["run", "quick", "--plugin", "none.py"], "plugin none.py: no such file"),
+        (["run", "real-brain", "--data", "{tmp}"], "no such file or folder"),
+        (["run", "quick", "--out", "{file}/x"], "cannot be written"),
+        (["report", "{tmp}"], "no results here"),
+        (["list", "method"], "expected one of methods"),
+        (["doctor", "{tmp}"], "no results here"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, expected, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    filled = [a.format(tmp=tmp_path, file=file) for a in arguments]
+    assert expected in refused(filled, monkeypatch, capsys)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def _nan(kspace, path):
+    kspace[0, 0, 0] = np.nan
+    np.savez(path.with_suffix(".npz"), kspace=kspace)
+
+
+def _no_coils(kspace, path):
+    np.savez(path.with_suffix(".npz"), kspace=kspace[:0])
+
+
+def _truncated(kspace, path):
+    path.with_suffix(".hdr").write_text("# Dimensions\n1 40 40 3\n")
+    path.with_suffix(".cfl").write_bytes(kspace.tobytes()[:-16])
+
+
+def _another_size(kspace, path):
+    path.with_suffix(".hdr").write_text("# Dimensions\n1 40 40 4\n")
+    path.with_suffix(".cfl").write_bytes(kspace.tobytes())
+
+
+@pytest.mark.parametrize("fault", [_nan, _no_coils, _truncated, _another_size])
+def test_bad_data_is_refused_and_results_stay(fault, write_suite, tmp_path, monkeypatch, capsys):
+    def acquired(content):
+        config = {"dataset": "kspace", "file": "slices", "noise": 0.0, "coils": 3}
+        config["split"] = str(tmp_path / "split.json")
+        content["tasks"]["real"] = {"task": "mri-multicoil", "config": config}
+        content["test_on"] = ["small", "real"]
+
+    (tmp_path / "split.json").write_text(json.dumps({"test": ["brain"]}))
+    (tmp_path / "slices").mkdir()
+    kspace = np.random.default_rng(0).standard_normal((3, 40, 40, 2)).astype(np.float32)
+    fault(kspace.view(np.complex64)[..., 0].copy(), tmp_path / "slices" / "brain")
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = ["run", write_suite(acquired), "--data", tmp_path, "--out", out]
+    message = refused(arguments, monkeypatch, capsys)
+    assert str(tmp_path / "slices" / "brain") in message and "expected" in message, message
+    assert not list(out.iterdir())
+
+
+def test_lists_and_help():
+    names = {m["name"] for m in json.loads(run("list", "methods", "--json")[0])}
+    assert {"zero-filled", "sense", "modl", "mol-lr"} <= names
+    assert "quick" in run("list", "suites")[0]
+    assert "mri-multicoil" in run("list", "tasks")[0]
+    assert "SUITE" in run("run", "--help")[0]
+
+
+def test_import_is_quick():
+    code = "import sys, bench; assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
