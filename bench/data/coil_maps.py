@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.errors import InputError
 
 ComplexArray = NDArray[np.complex64]
+MapPhase = Literal["calibration", "first-coil"]
 
 _KERNEL = 6  # ESPIRiT kernel width in samples, the value of the paper and of BART
 _SMALLEST_CALIBRATION = 8  # fewer samples than this leave too few kernel positions
@@ -60,14 +61,22 @@ def simulate_coil_maps(
     return maps.astype(np.complex64)
 
 
-def estimate_espirit(kspace: NDArray[Any], calibration: int = 24) -> ComplexArray:
+def estimate_espirit(
+    kspace: NDArray[Any], calibration: int = 24, phase: MapPhase = "calibration"
+) -> ComplexArray:
     """ESPIRiT maps from the central calibration region (Uecker et al. 2014, by sigpy).
 
-    The phase is relative to the first coil's, as sigpy has it: the first map is real.
+    ESPIRiT leaves a phase open: maps times ``exp(iφ)`` and the image times ``exp(-iφ)`` give the
+    same k-space. ``first-coil`` makes the first map real, as sigpy has it, so that the image
+    carries that coil's phase. ``calibration`` moves the smooth phase of the image, as the
+    calibration region alone shows it, into the maps: what is left of the image's phase is small,
+    which is what a network trained on coil-combined images expects. (After Uecker and Lustig 2017,
+    who use virtual coils; the low-resolution image is the older way to the same end.)
 
     Args:
         kspace: complex (N, H, W), centred; its central region is fully sampled
         calibration: side of that region in samples
+        phase: how the open phase is chosen
 
     Returns:
         complex64 (N, H, W): unit norm over coils on the object, 0 outside of it
@@ -107,4 +116,20 @@ def estimate_espirit(kspace: NDArray[Any], calibration: int = 24) -> ComplexArra
         ).run()
     maps = np.nan_to_num(np.asarray(maps, np.complex128))
     norm = np.sqrt((np.abs(maps) ** 2).sum(axis=0))
-    return (maps / np.where(norm > 0, norm, 1)).astype(np.complex64)
+    maps /= np.where(norm > 0, norm, 1)
+    if phase == "calibration":
+        combined = (maps.conj() * _low_resolution(kspace / scale, calibration)).sum(axis=0)
+        maps *= np.exp(1j * np.angle(combined))
+    return maps.astype(np.complex64)
+
+
+def _low_resolution(kspace: NDArray[Any], calibration: int) -> NDArray[Any]:
+    """Coil images from the calibration region alone, windowed so that they do not ring."""
+    height, width = kspace.shape[1:]
+    taper = np.hanning(calibration + 2)[1:-1]  # without the ends, which are zero
+    window = np.zeros((height, width))
+    top, left = height // 2 - calibration // 2, width // 2 - calibration // 2
+    window[top : top + calibration, left : left + calibration] = np.outer(taper, taper)
+    axes = (-2, -1)
+    images: NDArray[Any] = np.fft.ifft2(np.fft.ifftshift(kspace * window, axes))
+    return np.fft.fftshift(images, axes)

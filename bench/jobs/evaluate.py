@@ -19,11 +19,12 @@ from bench.jobs.common import Context, load_checkpoint, open_method, open_task, 
 from bench.jobs.spec import Job
 from bench.measure import quality
 from bench.measure.evaluations import count_evaluations
+from bench.objective import on_device
 from bench.operators.fourier import magnitude
 from bench.reconstructor import Reconstruction, Reconstructor, check
 from bench.store import Row, write_atomic
 from bench.task import Batch, Split
-from bench.training import Report, on_device
+from bench.training import Report
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data.coil_maps import MapPhase
 from bench.data.masks import draw_mask
 from bench.data.splits import load_split
 from bench.errors import InputError
@@ -40,6 +41,8 @@ class MultiCoilConfig:
         measurements: simulated from the image and the maps, or as acquired.
         calibration: width of the k-space centre that ESPIRiT maps are estimated from. It is taken
             from the fully sampled data, as from a separate calibration scan.
+        map_phase: which phase ESPIRiT maps carry and which the image keeps: see
+            :func:`bench.data.coil_maps.estimate_espirit`.
         mask: kind of sampling; 1-D kinds leave out columns (phase encoding along W).
         acceleration: pixels over samples.
         center_fraction: share of the columns (1-D) or samples (2-D) in the fully sampled centre.
@@ -55,6 +58,7 @@ class MultiCoilConfig:
     coils: int = 8
     measurements: Literal["simulated", "acquired"] = "simulated"
     calibration: int = 24
+    map_phase: MapPhase = "calibration"
     mask: Literal["random", "equispaced", "variable-density-2d"] = "random"
     acceleration: float = 4.0
     center_fraction: float = 0.08
@@ -125,7 +129,7 @@ class MultiCoilTask(Task):
             )
         if config.dataset == "complex-images":
             return ComplexImageSource(path, config.size, config.coils)
-        return KspaceSource(path, config.calibration)
+        return KspaceSource(path, config.calibration, config.map_phase)
 
     # ------------------------------------------------------------------ samples
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import phantom
-from bench.data.coil_maps import estimate_espirit, simulate_coil_maps
+from bench.data.coil_maps import MapPhase, estimate_espirit, simulate_coil_maps
 from bench.data.readers import read_complex_images, read_kspace
 from bench.errors import InputError
 from bench.task import Sample
@@ -141,17 +141,17 @@ class KspaceSource:
     acquired k-space and coil images simulated from the reference with the same maps can be used.
     """
 
-    def __init__(self, folder: Path, calibration: int) -> None:
+    def __init__(self, folder: Path, calibration: int, phase: MapPhase) -> None:
         if not folder.is_dir():
             raise InputError("no such folder", where=str(folder), expected="a folder of k-space")
-        self.folder, self.calibration = folder, calibration
+        self.folder, self.calibration, self.phase = folder, calibration, phase
         self.label = f"{folder.name} k-space, ESPIRiT maps from {calibration}x{calibration}"
 
     def samples(self, subjects: Sequence[str]) -> list[Sample]:
         return [Sample(subject, "0") for subject in subjects]
 
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
-        return _calibrated(self._path(sample.subject), self.calibration)
+        return _calibrated(self._path(sample.subject), self.calibration, self.phase)
 
     def verify(self, subjects: Sequence[str]) -> None:
         for subject in subjects:
@@ -170,9 +170,9 @@ class KspaceSource:
 
 
 @functools.lru_cache(maxsize=8)
-def _calibrated(path: Path, calibration: int) -> Slice:
+def _calibrated(path: Path, calibration: int, phase: MapPhase) -> Slice:
     kspace = read_kspace(path)
-    maps = estimate_espirit(kspace, calibration)
+    maps = estimate_espirit(kspace, calibration, phase)
     axes = (-2, -1)
     coil_images = np.fft.fftshift(
         np.fft.ifft2(np.fft.ifftshift(kspace, axes=axes), norm="ortho"), axes=axes

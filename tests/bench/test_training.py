@@ -5,8 +5,9 @@ import torch
 
 import bench
 from bench.errors import Diverged
+from bench.objective import rate
 from bench.reconstructor import Recipe, Stage, TrainingState
-from bench.training import Trainer, TrainingConfig, rate
+from bench.training import Trainer, TrainingConfig
 
 CONFIG = TrainingConfig(steps=6, validate_every=3, validation_samples=2, log_every=2)
 

@@ -60,6 +60,25 @@ def test_is_the_gain_of_an_isotropic_map(displacement: float) -> None:
     torch.testing.assert_close(estimate, torch.full_like(estimate, 0.7), rtol=1e-11, atol=0)
 
 
+def test_moves_on_a_sphere_from_a_low_frequency_start() -> None:
+    """As the authors' code: uniform noise in [0, d) on both channels, then ``||v|| = ||u||``."""
+    network, u, seen = nn.Conv2d(2, 2, 3, padding=1).double(), image(), []
+
+    def recorded(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return network(x)
+
+    sphere_estimate(recorded, u, displacement=0.3, steps=4, step_size=2.0)
+    points = [v for v in seen if not torch.equal(v, u)]
+    assert len(points) == 5
+    start = points[0] - u
+    assert start.min() >= 0
+    assert start.max() < 0.3
+    assert float(start.mean()) == pytest.approx(0.15, rel=0.1)
+    for v in points[1:]:
+        torch.testing.assert_close(v.flatten(1).norm(dim=1), u.flatten(1).norm(dim=1))
+
+
 def test_samples_do_not_mix() -> None:
     """A map with another gain for every sample."""
     gains = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)

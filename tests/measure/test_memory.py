@@ -176,9 +176,9 @@ def peaks() -> dict[tuple[Any, ...], int]:
     [
         (64, "picard", 1.05),
         (64, "anderson", 1.1),
-        (16, "picard", 1.1),
-        # Anderson's ring of 2 x 5 images is as much as one and a quarter of 16 features
-        (16, "anderson", 1.25),
+        # next to 16 features the iterates count: Anderson's ring of 2 x 5 images most of all
+        (16, "picard", 1.15),
+        (16, "anderson", 1.3),
     ],
 )
 def test_costs_about_as_much_as_one_unrolled_iteration(
