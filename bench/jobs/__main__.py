@@ -35,7 +35,6 @@ def main() -> int:
 
 
 def _run_once(store: Store, arguments: argparse.Namespace) -> int:
-    import torch
 
     from bench import environment, registry
 
@@ -49,13 +48,12 @@ def _run_once(store: Store, arguments: argparse.Namespace) -> int:
         parameters = _run(store, arguments)
     except Diverged as error:
         status, message = "diverged", str(error)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        status, message = "out-of-memory", _one_line(error)
     except InputError as error:
         status, message = "error", str(error)
     except Exception as error:
         traceback.print_exc()
-        status, message = "error", _one_line(error)
+        status = "out-of-memory" if _is_out_of_memory(error) else "error"
+        message = _one_line(error)
     if message:
         print(f"{status}: {message}", file=sys.stderr)
     seconds = time.monotonic() - started
@@ -93,6 +91,14 @@ class _Reporter:
         if time.monotonic() - self.last > 0.5:
             self.last = time.monotonic()
             write_atomic(self.path, f'{{"share": {share:.4f}, "text": "{text}"}}'.encode())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # torch has a type for it on devices, and only a message on the CPU
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _one_line(error: BaseException) -> str:

@@ -98,8 +98,8 @@ def test_gradient_reaches_the_parameters_and_nothing_else() -> None:
     assert torch.equal(u.detach(), before)
     assert network.weight.grad is not None
     # homogeneous of degree one in the weight: Euler's identity, Σ w dL/dw = L
-    product = (network.weight * network.weight.grad).sum()
-    torch.testing.assert_close(product, estimate.sum())
+    product = (network.weight.detach() * network.weight.grad).sum()
+    torch.testing.assert_close(product, estimate.detach().sum())
     # and it is not accumulated anywhere by the ascent: 3 samples, gain 0.8
     assert float(product) == pytest.approx(2.4)
 

@@ -164,6 +164,24 @@ def test_gradients_of_a_batch_are_those_of_its_samples(mol_problem: Any) -> None
     assert together[2].eq(0).all()
 
 
+@pytest.mark.parametrize("gradient", ["implicit", "jacobian-free"])
+@pytest.mark.parametrize("keep", ["lowest", "last"])
+def test_what_is_returned_does_not_depend_on_gradients(
+    mol_problem: Any, gradient: Any, keep: Any
+) -> None:
+    """Value and point are the solver's, at a tolerance where they are far apart."""
+    solver = SolverConfig("picard", tol=0.05, max_iter=50, keep=keep)
+    problem = mol_problem(batch=2, equilibrium=EquilibriumConfig(solver, gradient=gradient))
+    adjoint = problem.physics.A_adjoint(problem.y)
+    update = Update(problem.method, adjoint, problem.physics, problem.method.config.alpha)
+    plain = solve(update, adjoint, solver)
+    result = implicit(update, adjoint, problem.method.config.equilibrium)
+    assert error(plain.value, plain.point) > 0.01
+    assert error(result.point, plain.point) == 0
+    assert error(result.value, plain.value) <= 1e-13
+    torch.testing.assert_close(result.trace.residual, plain.trace.residual)
+
+
 def test_without_gradients_there_is_no_graph(mol_problem: Any) -> None:
     problem = mol_problem()
     with torch.no_grad():
