@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint clean
+.PHONY: help install bench test lint readme clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: install ## ruff, its formatter and mypy
 
 test: lint ## lint, then pytest (more options: PYTEST_ARGS="...")
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+readme: bench ## put the table and the picture of `quick` into README.md
+	$(BIN)/python docs/update_readme.py results/runs/quick
 
 clean: ## remove .venv, build outputs and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .mypy_cache .pytest_cache .ruff_cache

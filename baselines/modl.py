@@ -109,7 +109,7 @@ class MoDL(Reconstructor):
             x = self._iterate(x, adjoint, physics)
             images.append(x)
         count = self.config.iterations
-        return Reconstruction(x, tuple(images[:-1]), (Trace.unrolled(len(y), count, count),))
+        return Reconstruction(x, tuple(images[:-1]), (Trace.unrolled(x, count, count),))
 
     def _start(self, y: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
         return sense_image(y, physics) if self.config.start == "sense" else adjoint

@@ -37,14 +37,15 @@ class Trace:
     backward: Trace | None = None
 
     @staticmethod
-    def unrolled(batch: int, iterations: int, evaluations: int) -> Trace:
-        """The trace of a fixed number of iterations, the same for every sample."""
+    def unrolled(x: Tensor, iterations: int, evaluations: int) -> Trace:
+        """A fixed number of iterations, the same for every sample of ``x (B, ...)``."""
+        batch, device = x.shape[:1], x.device
         return Trace(
-            iterations=torch.full((batch,), iterations),
-            evaluations=torch.full((batch,), evaluations),
-            residual=torch.full((batch,), torch.nan),
-            converged=torch.ones(batch, dtype=torch.bool),
-            history=torch.empty(0, batch),
+            iterations=torch.full(batch, iterations, device=device),
+            evaluations=torch.full(batch, evaluations, device=device),
+            residual=torch.full(batch, torch.nan, device=device),
+            converged=torch.ones(batch, dtype=torch.bool, device=device),
+            history=torch.empty(0, *batch, device=device),
         )
 
 

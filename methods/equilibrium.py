@@ -118,12 +118,13 @@ def implicit(f: Map, x0: Tensor, config: EquilibriumConfig) -> FixedPoint:
     if not torch.is_grad_enabled():
         return solve(f, x0, config.forward)
     if config.gradient == "unrolled":
-        return _unrolled(f, x0, config.forward.max_iter)
+        return _unrolled(f, x0, config.forward.max_iter, config.forward.tol)
     result = solve(f, x0, config.forward)
+    result.trace.evaluations += 1  # the one with gradients
     if config.gradient == "jacobian-free":
         result.value = f(result.point)
         return result
-    leaf = result.point.requires_grad_()
+    leaf = result.point.detach().requires_grad_()
     apply: Any = _ImplicitGradient.apply
     result.value = apply(f(leaf), leaf, config.backward, result.trace)
     return result
@@ -159,12 +160,13 @@ class _ImplicitGradient(torch.autograd.Function):
         return result.value, None, None, None
 
 
-def _unrolled(f: Map, x0: Tensor, iterations: int) -> FixedPoint:
+def _unrolled(f: Map, x0: Tensor, iterations: int, tol: float) -> FixedPoint:
     point = value = x0
     for _ in range(iterations):
         point, value = value, f(value)
-    trace = Trace.unrolled(x0.shape[0], iterations, iterations)
+    trace = Trace.unrolled(x0, iterations, iterations)
     trace.residual = _relative(value.detach() - point.detach(), value.detach())
+    trace.converged = trace.residual <= tol
     return FixedPoint(point.detach(), value, trace)
 
 

@@ -203,7 +203,9 @@ class MOLLR(Reconstructor):
     def _start(self, y: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
         if self.config.start == "adjoint":
             return adjoint
-        return sense_image(y, physics, max_iter=self.config.start_iterations)
+        config = self.config
+        tol = 1e-6 if config.cg_tol > 0 else 0.0
+        return sense_image(y, physics, tol=tol, max_iter=config.start_iterations)
 
     def residual(self, x: Tensor, y: Tensor, physics: Any) -> Tensor:
         """At step size 1, with a solve that is exact to 1e-6."""
@@ -221,7 +223,11 @@ class MOLLR(Reconstructor):
         config, solvers = self.config, self.config.equilibrium
         forward = solvers.forward.changed(tol, max_iter, fixed_iterations)
         config = replace(config, equilibrium=replace(solvers, forward=forward))
-        if 0 < forward.tol < solvers.forward.tol:  # the inner solve must not be what stops it
+        if fixed_iterations is not None:  # nothing looks at a value, inside and backward as well
+            backward = solvers.backward.changed(fixed_iterations=solvers.backward.max_iter)
+            solvers = replace(config.equilibrium, backward=backward)
+            config = replace(config, equilibrium=solvers, cg_tol=0.0)
+        elif 0 < forward.tol < solvers.forward.tol:  # the inner solve must not be what stops it
             config = replace(
                 config,
                 cg_tol=min(config.cg_tol, 0.01 * forward.tol),

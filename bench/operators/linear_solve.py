@@ -48,7 +48,8 @@ def conjugate_gradient(
     """
     with torch.no_grad():
         peak = rhs.flatten(1).abs().amax(1)
-        scale = _like(torch.where(peak > 0, peak, torch.ones_like(peak)), rhs)
+        # zero needs no scale; NaN keeps its own, so that a bad sample shows and harms no other
+        scale = _like(torch.where(peak == 0, torch.ones_like(peak), peak), rhs)
         b = rhs / scale
         x = torch.zeros_like(b) if x0 is None else x0 / scale
         r = b.clone() if x0 is None else b - apply(x)
@@ -56,9 +57,11 @@ def conjugate_gradient(
         rr = _dot(r, r)
         norm = _dot(b, b)
         norm = torch.where(norm > 0, norm, torch.ones_like(norm))
+        # below this the squares underflow, and the next step would divide zero by zero
+        floor = max(tol, torch.finfo(b.dtype).eps ** 2) ** 2
         iterations = torch.zeros(rhs.shape[0], dtype=torch.long, device=rhs.device)
         for _ in range(max_iter):
-            active = rr > tol**2 * norm
+            active = rr > floor * norm
             if tol > 0 and not bool(active.any()):
                 break
             ap = apply(p)

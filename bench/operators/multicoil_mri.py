@@ -91,7 +91,10 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
         self.register_buffer("coil_maps", coil_maps)
         self.register_buffer("_coil_maps_conj", coil_maps.conj().resolve_conj())
         self.register_buffer("_modulated_maps", modulated)
-        self.register_buffer("_shifted_mask", torch.fft.ifftshift(mask, dim=(-2, -1)))
+        # A^H A takes the mask twice, and the scale of its transform pair with it
+        pair = width if mask.shape[-2] == 1 else height * width
+        shifted = torch.fft.ifftshift(mask.square() / pair, dim=(-2, -1))
+        self.register_buffer("_shifted_mask", shifted)
 
     def update_parameters(
         self, mask: Tensor | None = None, coil_maps: Tensor | None = None, **_: Any
@@ -136,12 +139,13 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
 
     def _normal(self, x: Tensor) -> Tensor:
         coil_images = to_complex(x).unsqueeze(1) * self.coil_maps
+        # one name throughout: each stack of coil images is freed when the next one is there
         if self.mask.shape[-2] == 1:
-            kspace = torch.fft.fft(coil_images, dim=-1, norm="ortho").mul_(self._shifted_mask)
-            coil_images = torch.fft.ifft(kspace, dim=-1, norm="ortho")
+            coil_images = torch.fft.fft(coil_images, dim=-1).mul_(self._shifted_mask)
+            coil_images = torch.fft.ifft(coil_images, dim=-1, norm="forward")
         else:
-            kspace = torch.fft.fft2(coil_images, norm="ortho").mul_(self._shifted_mask)
-            coil_images = torch.fft.ifft2(kspace, norm="ortho")
+            coil_images = torch.fft.fft2(coil_images).mul_(self._shifted_mask)
+            coil_images = torch.fft.ifft2(coil_images, norm="forward")
         return to_channels(coil_images.mul_(self._coil_maps_conj).sum(1))
 
     # ------------------------------------------------------------------ batches

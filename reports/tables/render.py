@@ -131,17 +131,31 @@ def tidy_csv(table: Table) -> str:
     return text.getvalue()
 
 
+def _for_narrow_screens(table: Table) -> tuple[list[int], list[str]]:
+    """Columns that fit, and the names of those that do not: of many groups, each one's first."""
+    kept, left_out = list(range(len(table.stub))), []
+    for group, names in table.groups:
+        first = len(kept) + len(left_out)
+        few = names if len(table.columns) <= 8 else names[:1]
+        kept += range(first, first + len(few))
+        left_out += [f"{group}: {name}" for name in names[len(few) :]]
+    return kept, sorted({name.rpartition(": ")[2] for name in left_out})
+
+
 def terminal(table: Table) -> rich.table.Table:
     """For the terminal. Labels are text: square brackets in them are no markup."""
     import rich.table
     from rich.text import Text
 
-    shown = rich.table.Table(title=Text(table.title), caption=Text("\n".join(table.caption)))
+    kept, left_out = _for_narrow_screens(table)
+    caption = [*table.caption, *([f"In the report: {', '.join(left_out)}."] if left_out else [])]
+    shown = rich.table.Table(title=Text(table.title), caption=Text("\n".join(caption)))
     shown.caption_justify = "left"
-    for index, name in enumerate(table.columns):
-        text = index < len(table.stub)
+    for index in kept:
+        text, name = index < len(table.stub), table.columns[index]
         shown.add_column(Text(name.replace(": ", "\n")), justify="left" if text else "right")
-    for row in table.rows:
+    for whole_row in table.rows:
+        row = [whole_row[index] for index in kept]
         styles = ["bold" if cell.best else "red" if cell.failed else "" for cell in row]
         shown.add_row(*(Text(cell.text, style=s) for cell, s in zip(row, styles, strict=True)))
     return shown
