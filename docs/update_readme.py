@@ -27,7 +27,7 @@ def main(results: Path) -> None:
     _, end, after = rest.partition(END)
     if not mark or not end:
         sys.exit(f"{readme}: the marks {BEGIN} and {END} are gone")
-    readme.write_text(f"{before}{mark}{first_line}\n\n{shown}\n\n{end}{after}")
+    readme.write_text(f"{before}{mark}{first_line}\n\n{image}\n\n{body}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def tidy_csv(table: Table) -> str:
 
 def _for_narrow_screens(table: Table) -> tuple[list[int], list[str]]:
     """Columns that fit, and the names of those that do not: of many groups, each one's first."""
-    kept, left_out = list(range(len(table.stub))), []
+    kept = list(range(len(table.stub)))
+    left_out: list[str] = []
     for group, names in table.groups:
         first = len(kept) + len(left_out)
         few = names if len(table.columns) <= 8 else names[:1]
