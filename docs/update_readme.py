@@ -18,9 +18,7 @@ def main(results: Path) -> None:
     shutil.copyfile(report / "figures" / "reconstruction-phantom-4x.png", picture)
     table = (report / "table.md").read_text().partition("\n## ")[0]
     body = table.partition("\n")[2].strip()  # without its heading
-    shown = (
-        f"![Reconstructions of a phantom, their zooms and errors](docs/figures/quick.png)\n\n{body}"
-    )
+    image = "![Reconstructions of a phantom, zooms and errors](docs/figures/quick.png)"
     readme = ROOT / "README.md"
     before, mark, rest = readme.read_text().partition(BEGIN)
     first_line, _, rest = rest.partition("\n")
