@@ -67,10 +67,13 @@ def run(
     plan = _plan(suite, data, only, exclude, seeds, plugin)
     store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
     placement = Placement(data, device, threads, timeout, tuple(plugin))
-    with Progress(plan, out, quiet) as progress:
-        outcome = runner.run(
-            plan, store, placement, workers or runner.default_workers(threads), progress.show
-        )
+    workers = workers or runner.default_workers(threads)
+    try:
+        with Progress(plan, out, quiet) as progress:
+            outcome = runner.run(plan, store, placement, workers, progress.show)
+    except KeyboardInterrupt:
+        err.print("interrupted: what is done is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
     _print_outcome(outcome, plan)
     _report(store.root, plan.suite.name)
     raise typer.Exit(0 if outcome.ok else 1)
@@ -175,9 +178,6 @@ def main() -> None:
     except InputError as error:
         err.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted; what was done is kept, the same command goes on from there")
-        sys.exit(130)
     except BrokenPipeError:  # `equibench list methods | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -194,7 +194,8 @@ def _plan(
     seeds: str | None,
     plugins: list[Path],
 ) -> Any:
-    from bench.suite import expand, load
+    from bench.plan import expand
+    from bench.suite import load
 
     if data is not None and not data.is_dir():
         raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
@@ -283,7 +284,7 @@ def _suites() -> list[dict[str, Any]]:
     from bench.suite import load, shipped
 
     return [
-        {"name": name, "title": suite.title, "methods": [m.label or m.name for m in suite.methods]}
+        {"name": name, "title": suite.title, "methods": [m.shown_as for m in suite.methods]}
         for name, suite in ((name, load(name)) for name in shipped())
     ]
 

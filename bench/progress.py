@@ -8,8 +8,8 @@ from typing import Any, Self
 import rich.progress
 from rich.console import Console
 
+from bench.plan import Plan
 from bench.runner import State
-from bench.suite import Plan
 
 
 class Progress:

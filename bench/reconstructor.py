@@ -169,7 +169,7 @@ class Reconstructor(deepinv.models.Reconstructor):
         self.config = config
 
     def forward(self, y: Tensor, physics: Any, **_: Any) -> Tensor:
-        """Measurements and forward operator to an image, without gradients unless asked for."""
+        """Measurements and forward operator to an image: the call that deepinv knows."""
         return self.reconstruct(y, physics).image
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.engines.local import LocalEngine, Placement
 from bench.jobs.spec import Job
+from bench.plan import Plan, expand
 from bench.store import Result, Store
-from bench.suite import Plan, expand, load
+from bench.suite import load
 
 DEFAULT_ROOT = Path("results/runs")
 # work in units of an optimiser step, for an estimate before anything was measured
@@ -93,12 +95,39 @@ def run(
     """Run every job of the plan that has not finished in the store."""
     store.create()
     with store.lock():
-        store.write_suite(plan.suite.name, plan.table)
+        previous = store.suites().get(plan.suite.name, {})
+        store.write_suite(plan.suite.name, _with_earlier_jobs(plan.table, previous, store))
         engine = LocalEngine(store, placement, workers)
         try:
             return _Run(plan, store, engine, watch).to_the_end()
         finally:
             engine.stop()
+
+
+def _with_earlier_jobs(
+    table: dict[str, Any], previous: Mapping[str, Any], store: Store
+) -> dict[str, Any]:
+    """The suite's table, and what an earlier run of other methods or seeds has finished.
+
+    A label means the newest job under it: what the suite has redefined since is left out.
+    """
+    names = ("kind", "method", "train_task", "test_task", "train_seed")
+
+    def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in names)
+
+    new = {place(row) for row in table["jobs"]}
+    known = {None, *table["tasks"]}
+    kept = [
+        row
+        for row in previous.get("jobs", [])
+        if place(row) not in new
+        and row["method"] in table["methods"]
+        and {row["train_task"], row["test_task"]} <= known
+        and store.finished(row["job"])
+    ]
+    rows = sorted((*table["jobs"], *kept), key=lambda row: table["methods"].index(row["method"]))
+    return {**table, "jobs": rows}
 
 
 class _Run:

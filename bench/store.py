@@ -32,7 +32,19 @@ FINISHED = ("ok", "diverged")  # outcomes that running again would only repeat
 
 @dataclass(frozen=True)
 class Row:
-    """One number in long form. Columns are those of DESIGN's row schema, in this order."""
+    """One number in long form; the fields are the columns, in this order.
+
+    Attributes:
+        job: key of the job that it comes from; the jobs table has everything else about it.
+        task, dataset, split, split_hash: the data; ``protocol`` is how an image was scored.
+        subject, sample: null where the number is about a training and not about an image.
+        phase: ``fit`` or ``evaluate``.
+        step: optimiser step of a logged number, else null.
+        condition: canonical JSON. ``{}`` is the method's own stop; ``{"stop": "converged"}`` is its
+            fixed point, iterated to a tight tolerance.
+        value: null where it was not finite, and flagged so.
+        flag: empty, or what is wrong with the number.
+    """
 
     job: str
     method: str

@@ -1,5 +1,6 @@
 """A suite small enough to run many times."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -35,23 +36,22 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """Phantoms are made once for all tests, and not in the user's cache."""
-    folder = tmp_path_factory.getbasetemp() / "phantoms"
-    monkeypatch.setenv("EQUIBENCH_CACHE", str(folder))
-
-
 @pytest.fixture
 def write_suite(tmp_path):
     """Write the tiny suite, changed by ``change``, and return its path."""
 
-    def write(change=None, name: str = "tiny") -> Path:
-        content = yaml.safe_load(yaml.safe_dump(TINY))  # a deep copy
+    def write(change=None, name: str = "tiny", folder: Path = tmp_path) -> Path:
+        content = copy.deepcopy(TINY)
         if change is not None:
             change(content)
-        path = tmp_path / f"{name}.yaml"
+        path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content))
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The tiny suite's content, not to be changed."""
+    return TINY

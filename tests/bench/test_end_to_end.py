@@ -1,7 +1,6 @@
 """The program as its user meets it: a process, a folder of results, an exit code."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import bench
 from bench import cli
-from bench.store import Store
+from bench.store import Store, load_suites
 
 FAULTY = '''
 from bench.reconstructor import Reconstruction, Reconstructor
@@ -75,16 +75,11 @@ def numbers(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, repo_root):
+def undisturbed(tmp_path_factory, tiny):
     """One run of the tiny suite that all tests here look at."""
-    import yaml
-
-    os.environ["EQUIBENCH_CACHE"] = str(tmp_path_factory.getbasetemp() / "phantoms")
-    conftest = {}
-    exec((repo_root / "tests/bench/conftest.py").read_text(), conftest)
     folder = tmp_path_factory.mktemp("undisturbed")
     suite = folder / "tiny.yaml"
-    suite.write_text(yaml.safe_dump(conftest["TINY"]))
+    suite.write_text(yaml.safe_dump(tiny))
     output, _ = run("run", suite, "--out", folder / "out")
     return suite, folder / "out", output
 
@@ -114,6 +109,21 @@ def test_second_call_repeats_nothing(undisturbed):
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("jobs/*/*")}
     output, _ = run("plan", suite, "--out", folder)
     assert "to do" not in output
+
+
+def test_a_part_of_a_suite_keeps_the_rest_of_its_table(undisturbed, tmp_path):
+    suite, folder, _ = undisturbed
+    before = load_suites(folder)["tiny"]
+    run("run", suite, "--out", folder, "--only", "sense", "--quiet")
+    assert load_suites(folder)["tiny"] == before
+
+
+def test_interrupted(write_suite, tmp_path):
+    process = start("run", write_suite(), "--out", tmp_path / "out", start_new_session=True)
+    time.sleep(9)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "goes on from there" in errors and "Trace" not in errors
 
 
 def test_killed_and_started_again_gives_the_same_numbers(undisturbed, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from bench import suite as suites
 from bench.definitions import changed
 from bench.errors import InputError
-from bench.suite import expand, load
+from bench.plan import expand
+from bench.suite import load
 
 
 def keys(path, **options):
