@@ -44,7 +44,7 @@ class EvaluateConfig:
     samples: int | None = None
     artifacts: int = 2
     converged_tol: float = 1e-5
-    converged_max_iter: int = 500
+    converged_max_iter: int = 200
 
     def __post_init__(self) -> None:
         check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")

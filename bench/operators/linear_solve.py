@@ -83,14 +83,20 @@ def solve_normal_equations(
     *,
     tol: float = 1e-6,
     max_iter: int = 100,
+    backward_tol: float | None = None,
     backward_max_iter: int | None = None,
 ) -> Tensor:
     """The data-consistency solve ``(weight A^H A + shift I)^-1 rhs``, differentiable.
 
-    Its backward solves the same system for the cotangent, from zero, to the same tolerance: nothing
-    of the iteration is stored, and the gradient is that of the exact solve also where the forward
-    was warm-started (differentiating through a warm-started, truncated CG is wrong by tens of
-    percent). Gradients reach ``rhs``, ``weight`` and ``shift``.
+    Its backward solves the same system for the cotangent, from zero: nothing of the iteration is
+    stored, and the gradient is that of the exact solve also where the forward was warm-started
+    (differentiating through a warm-started, truncated CG is wrong by tens of percent). Gradients
+    reach ``rhs``, ``weight`` and ``shift``.
+
+    A warm-started solve looks for the correction ``x - x0``, and its tolerance is relative to that
+    correction's right-hand side. Inside a fixed-point iteration the solve thus stays as accurate,
+    relative to the step, as it gets closer. (A tolerance relative to ``rhs`` would return ``x0``
+    unchanged once it is near enough, and the iteration would look converged.)
 
     Args:
         physics: operator with ``A_adjoint_A``.
@@ -98,7 +104,7 @@ def solve_normal_equations(
         weight, shift: non-negative scalars, floats or 0-d tensors.
         x0: warm start ``(B, ...)``, not differentiated.
         tol, max_iter: of the forward solve, relative; ``tol=0`` runs exactly ``max_iter``.
-        backward_max_iter: of the cotangent's solve; ``max_iter`` if None.
+        backward_tol, backward_max_iter: of the cotangent's solve; the forward's if None.
     """
     apply: Any = _NormalSolve.apply
     solution: Tensor = apply(
@@ -108,7 +114,7 @@ def solve_normal_equations(
         None if x0 is None else x0.detach(),
         physics,
         (tol, max_iter),
-        (tol, backward_max_iter or max_iter),
+        (tol if backward_tol is None else backward_tol, backward_max_iter or max_iter),
     )
     return solution
 
@@ -129,7 +135,10 @@ class _NormalSolve(torch.autograd.Function):
             return torch.addcmul(shift * v, weight, physics.A_adjoint_A(v))
 
         tol, max_iter = forward_stop
-        x = conjugate_gradient(normal, rhs, x0, tol=tol, max_iter=max_iter).x
+        if x0 is None:
+            x = conjugate_gradient(normal, rhs, tol=tol, max_iter=max_iter).x
+        else:
+            x = x0 + conjugate_gradient(normal, rhs - normal(x0), tol=tol, max_iter=max_iter).x
         # x is only needed for the gradients of the two scalars
         ctx.save_for_backward(x if weight.requires_grad or shift.requires_grad else None)
         ctx.normal, ctx.physics, ctx.stop = normal, physics, backward_stop

@@ -137,7 +137,7 @@ def _for_narrow_screens(table: Table) -> tuple[list[int], list[str]]:
     left_out: list[str] = []
     for group, names in table.groups:
         first = len(kept) + len(left_out)
-        few = names if len(table.columns) <= 8 else names[:1]
+        few = names if len(table.columns) <= 5 else names[:1]
         kept += range(first, first + len(few))
         left_out += [f"{group}: {name}" for name in names[len(few) :]]
     return kept, sorted({name.rpartition(": ")[2] for name in left_out})

@@ -286,3 +286,22 @@ def test_the_published_step_size_needs_the_published_cap(mol_problem: Any) -> No
             truth = solve(update, adjoint, TIGHT).value
         distances.append(error(x, truth))
     assert distances[0] > 10 * distances[1]
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-5, 1e-8])
+def test_residual_is_honest_near_the_fixed_point(mol_problem: Any, distance: float) -> None:
+    """A coarse inner solve must not make the map look converged where it is not."""
+    problem = mol_problem(cg_tol=3e-2, alpha=1.0, equilibrium=EquilibriumConfig(TIGHT))
+    exact = problem.dense_update()
+    x = problem.target
+    with torch.no_grad():
+        for _ in range(300):
+            x = exact(x, problem.y)
+        x = x + distance * torch.randn_like(x)
+        true = (exact(x, problem.y) - x).norm() / x.norm()
+        reported = problem.method.residual(x, problem.y, problem.physics)
+        update = Update(problem.method, problem.physics.A_adjoint(problem.y), problem.physics, 1.0)
+        step = (update(x) - x).norm() / x.norm()
+    # the measure solves to 1e-4; the iteration's own map to its tolerance, 3e-2
+    assert float(reported) == pytest.approx(float(true), rel=1e-3)
+    assert float(step) == pytest.approx(float(true), rel=0.1)
