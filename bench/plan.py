@@ -16,7 +16,7 @@ from bench.jobs.spec import Job
 from bench.reconstructor import Recipe, Reconstructor
 from bench.registry import create_task, method_class, task_class, variant_of
 from bench.suite import MethodEntry, Suite, TaskEntry
-from bench.task import Task
+from bench.task import Split, Task
 from bench.training import TrainingConfig
 
 
@@ -92,7 +92,7 @@ class _Open:
     """A task of the suite, opened: a wrong field or a missing file shows before any work."""
 
     def __init__(self, suite: Suite, label: str, entry: TaskEntry, data: Path | None) -> None:
-        where = f"suite {suite.name}: tasks.{label}"
+        self.where = where = f"suite {suite.name}: tasks.{label}"
         self.entry = entry
         cls: Any = task_class(entry.task, f"{where}.task")
         self.config = as_dict(build(cls.Config, entry.config, f"{where}.config"))
@@ -103,6 +103,12 @@ class _Open:
             self.task.verify()
         except InputError as error:
             raise InputError(str(error), where=where) from error
+
+    def require(self, split: Split, count: int) -> None:
+        """Refuse the task if the split has fewer samples than a fit needs."""
+        if count and len(self.task.samples(split)) < count:
+            have = f"{len(self.task.samples(split))} {split} samples"
+            raise InputError(have, where=self.where, expected=f"at least {count} to fit on")
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -150,7 +156,11 @@ class _Method:
         self.label = entry.shown_as
 
     def fit(self, task: _Open, seed: int) -> Job:
-        seed = seed if self.fitting["recipe"]["stages"] else 0  # nothing depends on it otherwise
+        trained = bool(self.fitting["recipe"]["stages"])
+        searched = self.fitting["recipe"]["search"] is not None
+        task.require("train", self.fitting["training"]["batch_size"] if trained else 0)
+        task.require("validation", 1 if trained or searched else 0)
+        seed = seed if trained else 0  # nothing depends on it otherwise
         return self._job(
             task, kind="fit", settings=self.fitting, train_seed=seed, roots=("bench.jobs.fit",)
         )

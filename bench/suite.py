@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -66,7 +66,7 @@ class Suite(_Strict):
     methods: list[MethodEntry] = Field(min_length=1)
     training: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     data_seed: int = Field(default=0, ge=0)
 
     @field_validator("methods", mode="before")

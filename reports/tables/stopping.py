@@ -41,7 +41,7 @@ def stopping_table(results: SuiteResults) -> Table:
                 for condition, outcome in zip((OWN_STOP, CONVERGED), pair, strict=True)
             ]
     caption = [
-        "Own stop: by the method's own stopping rule, as configured; converged: iterated to a tight tolerance.",
+        "Own stop: the method's stopping rule as configured; converged: to a tight tolerance.",
         "Residual: relative residual of the method's map at step size 1, which, unlike a step "
         "tolerance, does not shrink with the step size.",
         "“ended”: share of slices that met the method's own tolerance before its cap.",

@@ -1,6 +1,7 @@
 """The program as its user meets it: a process, a folder of results, an exit code."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,7 +58,8 @@ class RunsOut(Faulty):
 def start(*arguments, **options):
     command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **pipes, **options)
+    environment = {k: v for k, v in os.environ.items() if k != "EQUIBENCH_DATA"}
+    return subprocess.Popen(command, **pipes, env=environment, **options)
 
 
 def run(*arguments, code=0):
@@ -203,6 +205,7 @@ def test_children_of_a_failed_fit_are_blocked(write_suite, tmp_path):
 
 def refused(arguments, monkeypatch, capsys) -> str:
     """The one line on stderr with which the program refuses these arguments."""
+    monkeypatch.delenv("EQUIBENCH_DATA", raising=False)
     monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -94,6 +94,8 @@ def _set(*path_and_value):
         (_set("tasks", "small", "config", {"dataset": "kspace", "file": "x"}), "--data DIR"),
         (_set("test_on", ["smal"]), "unknown task label 'smal'"),
         (_set("training", {"steps": 0}), "steps = 0"),
+        (_set("training", {"batch_size": 200}), "150 train samples (expected at least 200"),
+        (_set("seeds", [-1]), "seeds.0:"),
         (_set("evaluate", {"artefacts": 2}), "unknown key 'artefacts'"),
         (_set("methods", 2, "recipe", {"los": 1}), "unknown key 'los'"),
         (_set("methods", 3, "variant", "fast"), "has no variant 'fast'"),
