@@ -34,8 +34,8 @@ lint: install ## ruff, its formatter and mypy
 test: lint ## lint, then pytest (more options: PYTEST_ARGS="...")
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-readme: bench ## put the table and the picture of `quick` into README.md
-	$(BIN)/python docs/update_readme.py results/runs/quick
+readme: bench ## put the tables of results/runs into README.md
+	$(BIN)/python docs/update_readme.py
 
 clean: ## remove .venv, build outputs and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,8 @@
-"""Put the table and the picture of a finished run of `quick` into README.md (`make readme`)."""
+"""Put the tables of finished runs into README.md, and the picture of `quick` (`make readme`).
+
+A suite without results in results/runs is left as it stands. Pictures of acquired data are not
+copied: their licences are not open.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,43 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- quick: begin", "<!-- quick: end -->"
+RUNS = ROOT / "results" / "runs"
+PICTURES = {"quick": ("reconstruction-phantom-4x.png", "Reconstructions of a phantom")}
 
 
-def main(results: Path) -> None:
-    """Replace what stands between the two marks."""
-    report = results / "report" / "quick"
-    picture = ROOT / "docs" / "figures" / "quick.png"
-    picture.parent.mkdir(exist_ok=True)
-    shutil.copyfile(report / "figures" / "reconstruction-phantom-4x.png", picture)
-    table = (report / "table.md").read_text().partition("\n## ")[0]
-    body = table.partition("\n")[2].strip()  # without its heading
-    image = "![Reconstructions of a phantom, zooms and errors](docs/figures/quick.png)"
+def main() -> None:
+    """Replace what stands between the marks of each suite."""
     readme = ROOT / "README.md"
-    before, mark, rest = readme.read_text().partition(BEGIN)
-    first_line, _, rest = rest.partition("\n")
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        sys.exit(f"{readme}: the marks {BEGIN} and {END} are gone")
-    readme.write_text(f"{before}{mark}{first_line}\n\n{image}\n\n{body}\n\n{end}{after}")
+    text = readme.read_text()
+    for suite in ("quick", "real-brain"):
+        report = RUNS / suite / "report" / suite
+        if (report / "table.md").is_file():
+            text = replaced(text, suite, shown(suite, report))
+    readme.write_text(text)
+
+
+def shown(suite: str, report: Path) -> str:
+    """The suite's picture, where it has one, and its table without heading or published values."""
+    table = (report / "table.md").read_text().partition("\n## ")[0]
+    parts = [table.partition("\n")[2].strip()]
+    if suite in PICTURES:
+        file, alternative = PICTURES[suite]
+        picture = ROOT / "docs" / "figures" / f"{suite}.png"
+        picture.parent.mkdir(exist_ok=True)
+        shutil.copyfile(report / "figures" / file, picture)
+        parts.insert(0, f"![{alternative}](docs/figures/{suite}.png)")
+    return "\n\n".join(parts)
+
+
+def replaced(text: str, suite: str, content: str) -> str:
+    """The text with the content between the suite's marks."""
+    begin, end = f"<!-- {suite}: begin -->", f"<!-- {suite}: end -->"
+    before, found, rest = text.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        sys.exit(f"README.md: the marks {begin} and {end} are gone")
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
