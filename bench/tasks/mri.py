@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data import phantom
 from bench.data.coil_maps import MapPhase
 from bench.data.masks import draw_mask
 from bench.data.splits import load_split
@@ -67,10 +68,16 @@ class MultiCoilConfig:
     channels: Literal[2] = 2
 
     def __post_init__(self) -> None:
-        check(self.size >= 16, "size", self.size, "at least 16")
+        smallest, largest = phantom.SIZES if self.dataset == "brain-phantom" else (16, 4096)
+        check(
+            smallest <= self.size <= largest, "size", self.size, f"{smallest} to {largest} pixels"
+        )
         check(self.coils >= 1, "coils", self.coils, "at least 1")
         check(self.acceleration >= 1, "acceleration", self.acceleration, "at least 1")
-        check(0 < self.center_fraction <= 1, "center_fraction", self.center_fraction, "in (0, 1]")
+        limit = 1 / self.acceleration
+        expected = f"above 0, at most 1 / acceleration = {limit:.4g}"
+        holds = 0 < self.center_fraction <= limit
+        check(holds, "center_fraction", self.center_fraction, expected)
         low, high = self.noise_range
         check(0 <= low <= high, "noise", self.noise, "0 or more, a range in order")
         if self.dataset != "brain-phantom":

@@ -88,6 +88,8 @@ def _set(*path_and_value):
         (_set("methods", []), "methods:"),
         (_set("tasks", "small", "task", "mri-multicol"), "expected one of mri-multicoil"),
         (_set("tasks", "small", "config", {"acceleration": 0.5}), "acceleration = 0.5"),
+        (_set("tasks", "small", "config", {"acceleration": 20}), "at most 1 / acceleration = 0.05"),
+        (_set("tasks", "small", "config", {"size": 8}), "size = 8 (expected 32 to 512 pixels)"),
         (_set("tasks", "small", "config", {"size": "big"}), "size: 'big' (expected int)"),
         (_set("tasks", "small", "config", {"coils": 0}), "coils = 0"),
         (_set("tasks", "small", "config", {"split": "mine"}), "mine"),
