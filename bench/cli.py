@@ -37,6 +37,9 @@ Out = Annotated[
 Only = Annotated[list[str], typer.Option("--only", help="Methods to run, by pattern; repeatable.")]
 Exclude = Annotated[list[str], typer.Option("--exclude", help="Methods to leave out, by pattern.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0,1,2.")]
+AddMethod = Annotated[
+    list[str], typer.Option("--add-method", help="Method to add to the suite, by name; repeatable.")
+]
 Plugins = Annotated[list[Path], typer.Option("--plugin", help="Python file with more methods.")]
 
 
@@ -47,6 +50,7 @@ def run(
     data: Data = None,
     only: Only = [],  # noqa: B006 (typer copies it)
     exclude: Exclude = [],  # noqa: B006
+    add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     workers: Annotated[
@@ -64,7 +68,7 @@ def run(
     from bench.store import Store
 
     _check_device(device)
-    plan = _plan(suite, data, only, exclude, seeds, plugin)
+    plan = _plan(suite, data, only, exclude, add_method, seeds, plugin)
     store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
     placement = Placement(data, device, threads, timeout, tuple(plugin))
     workers = workers or runner.default_workers(threads)
@@ -86,6 +90,7 @@ def plan(
     data: Data = None,
     only: Only = [],  # noqa: B006
     exclude: Exclude = [],  # noqa: B006
+    add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
@@ -93,7 +98,7 @@ def plan(
     from bench.runner import DEFAULT_ROOT
     from bench.store import Store
 
-    planned = _plan(suite, data, only, exclude, seeds, plugin)
+    planned = _plan(suite, data, only, exclude, add_method, seeds, plugin)
     store = Store(directory or DEFAULT_ROOT / planned.suite.name)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
     for row in planned.table["jobs"]:
@@ -191,6 +196,7 @@ def _plan(
     data: Path | None,
     only: list[str],
     exclude: list[str],
+    added: list[str],
     seeds: str | None,
     plugins: list[Path],
 ) -> Any:
@@ -200,7 +206,7 @@ def _plan(
     if data is not None and not data.is_dir():
         raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
     _add_plugins(plugins)
-    return expand(load(suite), data, _seeds(seeds), only, exclude)
+    return expand(load(suite).with_methods(added), data, _seeds(seeds), only, exclude)
 
 
 def _seeds(text: str | None) -> list[int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +68,11 @@ class Suite(_Strict):
     evaluate: dict[str, Any] = {}
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     data_seed: int = Field(default=0, ge=0)
+
+    def with_methods(self, names: Sequence[str]) -> Suite:
+        """The suite with more methods below its own, each as its defaults are."""
+        added = [MethodEntry(name=name) for name in names]
+        return self.model_copy(update={"methods": [*self.methods, *added]})
 
     @field_validator("methods", mode="before")
     @classmethod

@@ -156,11 +156,11 @@ def test_a_failing_job_is_a_row_and_its_siblings_run(write_suite, tmp_path, repo
     example.write_text(next(b for b in blocks if "class Wiener" in b).split("```")[0])
 
     def faulty(content):
-        content["methods"] = ["raises", "dies", "runs-out", "wiener", "zero-filled"]
+        content["methods"] = ["raises", "dies", "runs-out", "zero-filled"]
         content["test_on"] = ["small"]
 
     suite, folder = write_suite(faulty), tmp_path / "out"
-    options = ("--plugin", plugin, "--plugin", example)
+    options = ("--plugin", plugin, "--plugin", example, "--add-method", "wiener")
     _, errors = run("run", suite, "--out", folder, *options, code=1)
     jobs = bench.load_jobs(folder)
     jobs = jobs[jobs.kind == "evaluate"].set_index("method")
@@ -220,6 +220,7 @@ def refused(arguments, monkeypatch, capsys) -> str:
         (["run", "quik"], "unknown suite 'quik' (expected one of quick"),
         (["run", "quick", "--data", "/nowhere"], "/nowhere: no such folder"),
         (["run", "quick", "--only", "nothing"], "no method is left"),
+        (["run", "quick", "--add-method", "sens"], "unknown name 'sens' (expected one of sense"),
         (["run", "quick", "--seeds", "a"], "--seeds: 'a' (expected non-negative integers"),
         (["run", "quick", "--device", "tpu"], "--device: 'tpu' (expected cpu"),
         (["run", "quick", "--plugin", "none.py"], "plugin none.py: no such file"),
