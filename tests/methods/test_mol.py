@@ -305,3 +305,19 @@ def test_residual_is_honest_near_the_fixed_point(mol_problem: Any, distance: flo
     # the measure solves to 1e-4; the iteration's own map to its tolerance, 3e-2
     assert float(reported) == pytest.approx(float(true), rel=1e-3)
     assert float(step) == pytest.approx(float(true), rel=0.1)
+
+
+def test_a_coarse_inner_tolerance_changes_cost_and_not_the_iteration(mol_problem: Any) -> None:
+    """What docs/decisions/0006 says, in counts."""
+    solver = SolverConfig(tol=1e-6, max_iter=100)
+    counts = {}
+    for tolerance in (1e-1, 1e-4):
+        problem = mol_problem(
+            cg_tol=tolerance, lam=20.0, alpha=1.0, equilibrium=EquilibriumConfig(solver)
+        )
+        with torch.no_grad():
+            trace = problem.method.reconstruct(problem.y, problem.physics).traces[0]
+        assert bool(trace.converged)
+        counts[tolerance] = (int(trace.iterations), problem.physics.count.forward)
+    assert abs(counts[1e-1][0] - counts[1e-4][0]) <= 3, counts
+    assert counts[1e-1][1] < 0.6 * counts[1e-4][1], counts
