@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
+from bench.operators.norms import relative_norms
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
     Recipe,
@@ -129,8 +130,7 @@ class MoDL(Reconstructor):
     def residual(self, x: Tensor, y: Tensor, physics: Any) -> Tensor:
         """Of the unrolled map, which MoDL does not iterate to its fixed point."""
         step = self._iterate(x, physics.A_adjoint(y), physics) - x
-        relative: Tensor = step.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
-        return relative
+        return relative_norms(step, x)
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)

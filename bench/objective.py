@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.operators.fourier import magnitude
+from bench.operators.norms import per_sample
 from bench.reconstructor import Recipe, Reconstruction
 from bench.task import Batch
 
@@ -37,8 +38,8 @@ def image_loss(recipe: Recipe, result: Reconstruction, batch: Batch) -> Tensor:
 
 def batch_psnr(image: Tensor, batch: Batch) -> Tensor:
     """PSNR [dB] of each sample's magnitude in the dataset's units, ``(B,)``."""
-    scale = batch.scale.view(-1, *(1,) * (batch.x.ndim - 2))
-    error = (magnitude(image) - magnitude(batch.x)) * scale
+    error = magnitude(image) - magnitude(batch.x)
+    error = error * per_sample(batch.scale, error)
     return 10 * torch.log10(batch.data_range**2 / error.square().flatten(1).mean(1))
 
 

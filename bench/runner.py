@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engines.local import LocalEngine, Placement
+from bench.engines.local import LocalEngine, Placement, Running
 from bench.jobs.spec import Job
 from bench.plan import Plan, expand
 from bench.store import Result, Store
@@ -138,7 +138,7 @@ class _Run:
         for key in plan.jobs:
             result = store.result(key)
             if result is not None and store.finished(key):
-                self.outcome.statuses[key] = result.status
+                self._end(key, result)
                 self.outcome.cached.add(key)
             else:
                 self.waiting.append(key)
@@ -153,8 +153,7 @@ class _Run:
                 self._end(key, result)
             if ended:
                 self._block_children()
-            running = tuple(job.key for job in self.engine.running)
-            self.watch(self.estimate.state(running, self.outcome, self.engine.workers, ended))
+            self.watch(self.estimate.state(self.engine.running, self.outcome, ended))
             if not ended:
                 time.sleep(0.1)
         return self.outcome
@@ -197,22 +196,27 @@ class _Estimate:
 
     def state(
         self,
-        running: tuple[str, ...],
+        running: Sequence[Running],
         outcome: Outcome,
-        workers: int,
         ended: Sequence[tuple[str, Result]],
     ) -> State:
-        """Done as a share of all work; left as if the rest went at the pace so far."""
+        """Done as a share of all work, and the time left: at the pace so far, or what the slowest
+        running job needs at its own pace if that is longer.
+        """
         finished = sum(work for key, work in self.work.items() if key in outcome.statuses)
-        partial = sum(self.work[key] * self._share(key) for key in running)
+        shares = {job.key: self._share(job.key) for job in running}
+        partial = sum(self.work[key] * share for key, share in shares.items())
         done = (finished + partial) / self.total if self.total else 1.0
-        elapsed = time.monotonic() - self.started
-        left = elapsed * (1 - done) / done if done > 0.02 else None
-        return State(done, running, left, tuple(ended))
+        now = time.monotonic()
+        paces = [(now - self.started, done)]
+        paces += [(now - job.started, shares[job.key]) for job in running]
+        known = [seconds * (1 - share) / share for seconds, share in paces if share > 0.02]
+        left = max(known) if done > 0.02 else None
+        return State(done, tuple(shares), left, tuple(ended))
 
     def _share(self, key: str) -> float:
+        path = self.store.folder(key) / "progress.json"
         try:
-            path = self.store.folder(key) / "progress.json"
             return float(json.loads(path.read_bytes())["share"])
         except (OSError, ValueError, KeyError):
             return 0.0

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from bench.operators.norms import per_sample, relative_norms
 from bench.reconstructor import Trace, check
 
 Map = Callable[[Tensor], Tensor]
@@ -165,7 +166,7 @@ def _unrolled(f: Map, x0: Tensor, iterations: int, tol: float) -> FixedPoint:
     for _ in range(iterations):
         point, value = value, f(value)
     trace = Trace.unrolled(x0, iterations, iterations)
-    trace.residual = _relative(value.detach() - point.detach(), value.detach())
+    trace.residual = relative_norms(value.detach() - point.detach(), value.detach())
     trace.converged = trace.residual <= tol
     return FixedPoint(point.detach(), value, trace)
 
@@ -178,7 +179,7 @@ def _solve(f: Map, x0: Tensor, config: SolverConfig) -> FixedPoint:
     x, g = x0, f
     for _ in range(config.max_iter):
         fx = g(x)
-        residual = _relative(fx - x, fx)
+        residual = relative_norms(fx - x, fx)
         state.record(index, x, fx, residual, config)
         if adaptive:
             stays = torch.isfinite(residual) & (residual > config.tol) & ~state.stopped[index]
@@ -219,7 +220,7 @@ class _Best:
         if config.keep == "lowest":
             lower = lower & (residual < self.residual[index])
         chosen = running & lower
-        wide = chosen.view(-1, *(1,) * (x.ndim - 1))
+        wide = per_sample(chosen, x)
         self.point[index] = torch.where(wide, x, self.point[index])
         self.value[index] = torch.where(wide, fx, self.value[index])
         self.residual[index] = torch.where(chosen, residual, self.residual[index])
@@ -273,9 +274,3 @@ class _Anderson:
         solution = torch.linalg.solve_ex(matrix, (1 / norms).unsqueeze(2))[0].squeeze(2)
         unnormalised: Tensor = solution / norms
         return unnormalised / unnormalised.sum(1, keepdim=True)
-
-
-def _relative(difference: Tensor, reference: Tensor) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(reference.flatten(1), dim=1)
-    change: Tensor = torch.linalg.vector_norm(difference.flatten(1), dim=1)
-    return change / norm.clamp_min(torch.finfo(norm.dtype).tiny)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.measure.lipschitz import sphere_estimate
 from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
+from bench.operators.norms import relative_norms
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
     Recipe,
@@ -216,8 +217,7 @@ class MOLLR(Reconstructor):
         """At step size 1, with a solve for the step itself that is exact to 1e-4."""
         exact = self.view(config=replace(self.config, cg_iterations=200, cg_tol=1e-4))
         step = Update(exact, physics.A_adjoint(y), physics, alpha=1.0)(x) - x
-        relative: Tensor = step.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
-        return relative
+        return relative_norms(step, x)
 
     def with_solver(
         self,

@@ -40,7 +40,8 @@ def _run_once(store: Store, arguments: argparse.Namespace) -> int:
 
     if store.finished(arguments.key):  # by a process that held the lock before this one
         return 0
-    (store.folder(arguments.key) / "result.json").unlink(missing_ok=True)
+    for stale in ("result.json", "progress.json"):
+        (store.folder(arguments.key) / stale).unlink(missing_ok=True)
     started, status, message, parameters = time.monotonic(), "ok", "", None
     try:
         for plugin in arguments.plugin:

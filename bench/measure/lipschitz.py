@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bench.operators.norms import per_sample, relative_norms, sample_norms
+
 Map = Callable[[Tensor], Tensor]
 
 
@@ -24,28 +26,15 @@ def sphere_estimate(
     Source: arXiv:2206.04797, released code.
     """
     u = u.detach()
-    radius = _norm(u)
+    radius = sample_norms(u)
     with torch.no_grad():
         reference = network(u)
     v = u + displacement * torch.rand_like(u)
     for _ in range(steps):
         v = v.detach().requires_grad_()
         with torch.enable_grad():
-            ratio = _ratio(network(v) - reference, v - u)
+            ratio = relative_norms(network(v) - reference, v - u)
             (gradient,) = torch.autograd.grad(ratio.sum(), v)
         v = v + step_size * gradient
-        v = v * _wide(radius / _norm(v), v)
-    return _ratio(network(v.detach()) - network(u), v.detach() - u)
-
-
-def _norm(x: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(x.flatten(1), dim=1)
-    return norms
-
-
-def _ratio(output: Tensor, displacement: Tensor) -> Tensor:
-    return _norm(output) / _norm(displacement).clamp_min(torch.finfo(output.dtype).tiny)
-
-
-def _wide(per_sample: Tensor, x: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (x.ndim - 1))
+        v = v * per_sample(radius / sample_norms(v), v)
+    return relative_norms(network(v.detach()) - network(u), v.detach() - u)

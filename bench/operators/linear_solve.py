@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from bench.operators.norms import per_sample
+
 
 class NormalOperator(Protocol):
     """What a data-consistency solve needs of a forward operator."""
@@ -49,7 +51,7 @@ def conjugate_gradient(
     with torch.no_grad():
         peak = rhs.flatten(1).abs().amax(1)
         # zero needs no scale; NaN keeps its own, so that a bad sample shows and harms no other
-        scale = _like(torch.where(peak == 0, torch.ones_like(peak), peak), rhs)
+        scale = per_sample(torch.where(peak == 0, torch.ones_like(peak), peak), rhs)
         b = rhs / scale
         x = torch.zeros_like(b) if x0 is None else x0 / scale
         r = b.clone() if x0 is None else b - apply(x)
@@ -66,10 +68,10 @@ def conjugate_gradient(
                 break
             ap = apply(p)
             alpha = torch.where(active, rr / _dot(p, ap), 0.0)
-            x.addcmul_(_like(alpha, x), p)
-            r.addcmul_(_like(-alpha, r), ap)
+            x.addcmul_(per_sample(alpha, x), p)
+            r.addcmul_(per_sample(-alpha, r), ap)
             previous, rr = rr, _dot(r, r)
-            p = torch.addcmul(r, _like(torch.where(active, rr / previous, 0.0), r), p)
+            p = torch.addcmul(r, per_sample(torch.where(active, rr / previous, 0.0), r), p)
             iterations += active
         return Solution(x * scale, iterations, (rr / norm).sqrt())
 
@@ -157,7 +159,3 @@ class _NormalSolve(torch.autograd.Function):
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
-
-
-def _like(per_sample: Tensor, image: Tensor) -> Tensor:
-    return per_sample.view(-1, *(1,) * (image.ndim - 1))
