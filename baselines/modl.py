@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
@@ -22,6 +25,7 @@ from bench.reconstructor import (
     Variant,
     check,
 )
+from bench.task import Task
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class MoDLConfig(ReconstructorConfig):
         check(self.width >= 1 and self.depth >= 2, "width, depth", (self.width, self.depth), "1, 2")
         check(self.lam > 0, "lam", self.lam, "above 0")
         check(self.cg_iterations >= 1, "cg_iterations", self.cg_iterations, "at least 1")
+        check(self.cg_tol >= 0, "cg_tol", self.cg_tol, "0 or more")
 
 
 RECIPROCAL = {
@@ -107,13 +112,23 @@ class MoDL(Reconstructor):
         x = self._start(y, physics, adjoint) if x0 is None else x0
         images = []
         for _ in range(self.config.iterations):
-            x = self._iterate(x, adjoint, physics)
+            x = self._advance(x, adjoint, physics)
             images.append(x)
         count = self.config.iterations
         return Reconstruction(x, tuple(images[:-1]), (Trace.unrolled(x, count, count),))
 
+    @classmethod
+    def small(cls, task: Task) -> dict[str, Any]:
+        return {**cls.for_task(task), "width": 8, "depth": 3, "iterations": 3}
+
     def _start(self, y: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
-        return sense_image(y, physics) if self.config.start == "sense" else adjoint
+        if self.config.start == "adjoint":
+            return adjoint
+        return sense_image(y, physics, tol=1e-6 if self.config.cg_tol > 0 else 0.0)
+
+    def _advance(self, x: Tensor, adjoint: Tensor, physics: Any) -> Tensor:
+        """One of the K iterations, with what its backward pass keeps."""
+        return self._iterate(x, adjoint, physics)
 
     def _iterate(self, x: Tensor, adjoint: Tensor, physics: Any) -> Tensor:
         config, lam = self.config, self.lam
@@ -132,6 +147,17 @@ class MoDL(Reconstructor):
         step = self._iterate(x, physics.A_adjoint(y), physics) - x
         return relative_norms(step, x)
 
+    def with_solver(
+        self,
+        tol: float | None = None,
+        max_iter: int | None = None,
+        fixed_iterations: int | None = None,
+    ) -> Self:
+        """K is part of the network; a fixed cost is that of its conjugate gradients."""
+        if fixed_iterations is None:
+            return self
+        return self.view(config=replace(self.config, cg_tol=0.0))
+
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)
 
@@ -149,3 +175,45 @@ class MoDL(Reconstructor):
         if stage != "single":
             return self
         return self.view(config=replace(self.config, iterations=1))
+
+
+class MoDLCheckpointed(MoDL):
+    """MoDL that keeps the K images for its backward pass and computes all else a second time.
+
+    The same image and the same gradients. Memory is that of one iteration and K images, and the
+    network is evaluated K times more in every training step, in the backward pass: these are not
+    in the trace, which counts the forward's. Batch norm's running statistics are left alone when
+    an iteration is repeated, so that they too are MoDL's.
+
+    Source: Chen et al. 2016 (checkpointing).
+    """
+
+    name = "modl-checkpointed"
+
+    def _advance(self, x: Tensor, adjoint: Tensor, physics: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._iterate(x, adjoint, physics)
+        result: Tensor = checkpoint(
+            self._iterate,
+            x,
+            adjoint,
+            physics,
+            use_reentrant=False,
+            preserve_rng_state=False,  # nothing is random
+            context_fn=lambda: (contextlib.nullcontext(), _kept_statistics(self.network)),
+        )
+        return result
+
+
+@contextlib.contextmanager
+def _kept_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms as they are, but without a change of their running statistics."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches

@@ -10,7 +10,7 @@ from torch import Tensor
 from bench.operators.fourier import magnitude
 from bench.operators.norms import per_sample
 from bench.reconstructor import Recipe, Reconstruction
-from bench.task import Batch
+from bench.task import Batch, Task
 
 
 def rate(recipe: Recipe, step: int, steps: int) -> float:
@@ -36,10 +36,16 @@ def image_loss(recipe: Recipe, result: Reconstruction, batch: Batch) -> Tensor:
     return loss
 
 
-def batch_psnr(image: Tensor, batch: Batch) -> Tensor:
-    """PSNR [dB] of each sample's magnitude in the dataset's units, ``(B,)``."""
-    error = magnitude(image) - magnitude(batch.x)
-    error = error * per_sample(batch.scale, error)
+def noisy(x: Tensor, noise: tuple[float, float]) -> Tensor:
+    """``x (B, ...)`` with white Gaussian noise, its deviation uniform in the range, by sample."""
+    low, high = noise
+    level = low + (high - low) * torch.rand(x.shape[0], device=x.device, dtype=x.dtype)
+    return x + per_sample(level, x) * torch.randn_like(x)
+
+
+def batch_psnr(image: Tensor, batch: Batch, task: Task) -> Tensor:
+    """PSNR [dB] of each sample under the task's protocol, ``(B,)``."""
+    error = task.comparable(image, batch) - task.comparable(batch.x, batch)
     return 10 * torch.log10(batch.data_range**2 / error.square().flatten(1).mean(1))
 
 

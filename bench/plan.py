@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ from bench.errors import InputError
 from bench.jobs.evaluate import EvaluateConfig
 from bench.jobs.spec import Job
 from bench.reconstructor import Recipe, Reconstructor
-from bench.registry import create_task, method_class, task_class, variant_of
-from bench.suite import MethodEntry, Suite, TaskEntry
+from bench.registry import (
+    create_task,
+    method_class,
+    require_support,
+    task_class,
+    variant_of,
+)
+from bench.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
 from bench.task import Split, Task
 from bench.training import TrainingConfig
+from bench.weights import file_hash, layout_of, load_released, weights_path
 
 
 @dataclass(frozen=True)
@@ -47,45 +54,43 @@ def expand(
         InputError: whatever is wrong with a method, task or setting, before any work.
     """
     tasks = {label: _Open(suite, label, entry, data) for label, entry in suite.tasks.items()}
-    for label in (*suite.train_on, *suite.test_on):
-        if label not in tasks:
-            raise InputError(
-                f"unknown task label {label!r}",
-                where=f"suite {suite.name}",
-                expected=nearest(label, tasks),
-            )
-    jobs: dict[str, Job] = {}
-    rows: list[dict[str, Any]] = []
-    for entry in _selected(suite, only, exclude):
-        method = _Method(suite, entry)
-        for train_on in suite.train_on:
+    entries = _selected(suite, only, exclude)
+    _require_known(suite, entries, tasks)
+    graph = _Graph()
+    for entry in entries:
+        for train_on in suite.train_on if entry.train_on is None else entry.train_on:
+            method = _Method(suite, entry, tasks[train_on], data)
             for seed in seeds if seeds is not None else suite.seeds:
-                fit = method.fit(tasks[train_on], seed)
-                labels = {"method": method.label, "variant": fit.variant, "train_seed": seed}
-                jobs[fit.key] = fit
-                rows.append(
-                    {
-                        **labels,
-                        "job": fit.key,
-                        "kind": "fit",
-                        "train_task": train_on,
-                        "test_task": None,
-                    }
-                )
-                for test_on in suite.test_on:
+                labels: dict[str, Any] = {"method": entry.shown_as, "variant": entry.variant or ""}
+                labels |= {"train_task": train_on, "train_seed": seed}
+                *backbones, fit = method.fits(seed)
+                for job in backbones:
+                    graph.add(job, "backbone", **labels, test_task=None)
+                graph.add(fit, "fit", **labels, test_task=None)
+                for test_on in suite.test_on if entry.test_on is None else entry.test_on:
                     job = method.evaluate(tasks[test_on], fit)
-                    jobs[job.key] = job
-                    where = {"train_task": train_on, "test_task": test_on}
-                    rows.append({**labels, "job": job.key, "kind": "evaluate", **where})
+                    graph.add(job, "evaluate", **labels, test_task=test_on)
     table = {
         "name": suite.name,
         "title": suite.title,
         "note": suite.note,
         "methods": [entry.shown_as for entry in suite.methods],
         "tasks": {label: task.describe() for label, task in tasks.items()},
-        "jobs": rows,
+        "jobs": graph.rows,
     }
-    return Plan(suite, jobs, table)
+    return Plan(suite, graph.jobs, table)
+
+
+class _Graph:
+    """Jobs by key, parents first, and where the suite's table shows each of them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, job: Job, kind: str, **labels: Any) -> None:
+        self.jobs[job.key] = job
+        self.rows.append({"job": job.key, "kind": kind, **labels})
 
 
 class _Open:
@@ -132,13 +137,16 @@ class _Open:
 
 
 class _Method:
-    """A method of the suite with everything resolved: configuration, recipe, training."""
+    """A method of the suite, trained on a task, with everything resolved."""
 
-    def __init__(self, suite: Suite, entry: MethodEntry) -> None:
+    def __init__(
+        self, suite: Suite, entry: MethodEntry, task: _Open, data: Path | None = None
+    ) -> None:
         where = f"suite {suite.name}: {entry.name}"
+        self.task, self.entry = task, entry
         self.cls = method_class(entry.name, f"suite {suite.name}: methods")
         variant = variant_of(self.cls, entry.variant, where)
-        config = build(self.cls.Config, {**variant.config, **entry.config}, f"{where}.config")
+        config = build(self.cls.Config, _values(entry, task.task, where), f"{where}.config")
         self.config = as_dict(config)
         self.method: Reconstructor = self.cls(config)
         recipe = {**as_dict(self.method.recipe()), **variant.recipe, **entry.recipe}
@@ -147,23 +155,36 @@ class _Method:
             "recipe": as_dict(build(Recipe, recipe, f"{where}.recipe")),
             "training": as_dict(build(TrainingConfig, training, f"{where}.training")),
         }
+        if entry.weights is not None:
+            recipe = as_dict(Recipe(stages=()))
+            self.fitting["recipe"] = recipe
+            self.fitting["weights"] = _weights(self.method, entry.weights, data, where)
         if not recipe["stages"]:  # nothing is trained, so the length of training is not in the key
             self.fitting["training"] = as_dict(
                 TrainingConfig(validation_samples=self.fitting["training"]["validation_samples"])
             )
         self.evaluating = as_dict(build(EvaluateConfig, suite.evaluate, f"{where}.evaluate"))
-        self.variant = entry.variant or ""
-        self.label = entry.shown_as
+        self.backbones = [
+            _Method(suite, _backbone_entry(entry, method), task, data)
+            for method in self.method.requires().values()
+        ]
 
-    def fit(self, task: _Open, seed: int) -> Job:
+    def fits(self, seed: int) -> list[Job]:
+        """The fit, after those that it builds on."""
+        parents = [backbone.fits(seed) for backbone in self.backbones]
         trained = bool(self.fitting["recipe"]["stages"])
         searched = self.fitting["recipe"]["search"] is not None
-        task.require("train", self.fitting["training"]["batch_size"] if trained else 0)
-        task.require("validation", 1 if trained or searched else 0)
-        seed = seed if trained else 0  # nothing depends on it otherwise
-        return self._job(
-            task, kind="fit", settings=self.fitting, train_seed=seed, roots=("bench.jobs.fit",)
+        self.task.require("train", self.fitting["training"]["batch_size"] if trained else 0)
+        self.task.require("validation", 1 if trained or searched else 0)
+        own = self._job(
+            self.task,
+            kind="fit",
+            settings=self.fitting,
+            train_seed=seed if trained or parents else 0,  # nothing depends on it otherwise
+            requires=tuple(jobs[-1].key for jobs in parents),
+            roots=("bench.jobs.fit",),
         )
+        return [*(job for jobs in parents for job in jobs), own]
 
     def evaluate(self, task: _Open, fit: Job) -> Job:
         return self._job(
@@ -176,21 +197,66 @@ class _Method:
         )
 
     def _job(self, task: _Open, roots: tuple[str, ...], **fields: Any) -> Job:
-        if not self.method.supports(task.task):
-            raise InputError(
-                f"{self.cls.name} does not support the task {task.entry.task}",
-                expected=", ".join(self.cls.tasks),
-            )
-        modules = (self.cls.__module__, type(task.task).__module__, *roots)
+        require_support(self.method, task.task)
+        classes = (self.cls, type(task.task), *(backbone.cls for backbone in self.backbones))
         return Job(
             method=self.cls.name,
             config=self.config,
-            variant=self.variant,
+            variant=self.entry.variant or "",
             bibtex=self.cls.bibtex,
-            definitions=definitions.versions(modules),
+            definitions=definitions.versions((*(c.__module__ for c in classes), *roots)),
             **task.fields(),
             **fields,
         )
+
+
+def _values(entry: MethodEntry, task: Task, where: str) -> dict[str, Any]:
+    """The configuration's fields: the task's, the variant's, the entry's, the backbone's."""
+    cls = method_class(entry.name, where)
+    values = {**cls.for_task(task), **variant_of(cls, entry.variant, where).config}
+    if entry.weights is not None and entry.weights.layout is not None:
+        values |= layout_of(cls, entry.weights.layout).config
+    values |= entry.config
+    if entry.backbone is not None:
+        where = f"{where}.backbone"
+        if "backbone" not in cls.Config.__dataclass_fields__:
+            raise InputError(f"{entry.name} is not built on another method", where=where)
+        values["backbone"] = {
+            "method": entry.backbone.name,
+            "config": _values(entry.backbone, task, where),
+        }
+    return values
+
+
+def _weights(
+    method: Reconstructor, entry: WeightsEntry, data: Path | None, where: str
+) -> dict[str, Any]:
+    """What identifies released weights; loaded once, so that a misfit shows before any work."""
+    path = weights_path(entry.file, data)
+    try:
+        load_released(method, path, entry.layout)
+    except InputError as error:
+        raise InputError(str(error), where=f"{where}.weights") from error
+    return {"file": entry.file, "layout": entry.layout, "sha256": file_hash(path)}
+
+
+def _backbone_entry(entry: MethodEntry, method: Reconstructor) -> MethodEntry:
+    """The entry of a method that another one requires: what the suite says of it, resolved."""
+    given = entry.backbone or MethodEntry(name=method.name)
+    return given.model_copy(update={"config": as_dict(method.config)})
+
+
+def _require_known(suite: Suite, entries: Sequence[MethodEntry], tasks: Mapping[str, Any]) -> None:
+    labels = [*suite.train_on, *suite.test_on]
+    for entry in entries:
+        labels += [*(entry.train_on or ()), *(entry.test_on or ())]
+    for label in labels:
+        if label not in tasks:
+            raise InputError(
+                f"unknown task label {label!r}",
+                where=f"suite {suite.name}",
+                expected=nearest(label, tasks),
+            )
 
 
 def _selected(suite: Suite, only: Sequence[str], exclude: Sequence[str]) -> list[MethodEntry]:

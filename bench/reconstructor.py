@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,16 @@ from bench.deepinv_import import deepinv
 
 if TYPE_CHECKING:
     from bench.task import Batch, Task
+
+
+def check(holds: bool, name: str, value: object, expected: str) -> None:
+    """Refuse a configuration value with one line that names it.
+
+    Raises:
+        ValueError: if ``holds`` is false.
+    """
+    if not holds:
+        raise ValueError(f"{name} = {value!r} (expected {expected})")
 
 
 @dataclass
@@ -60,15 +70,27 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training: ``share`` of all optimiser steps; its name is told to the method."""
+    """A part of training; its name is told to the method.
+
+    Attributes:
+        share: of all optimiser steps.
+        noise: trains ``denoise`` instead of ``reconstruct``: reference images with white Gaussian
+            noise, its standard deviation drawn from this range (lowest, highest) for each sample.
+    """
 
     name: str
     share: float = 1.0
+    noise: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check(0 < self.share <= 1, "share", self.share, "in (0, 1]")
+        low, high = self.noise or (0.0, 0.0)
+        check(0 <= low <= high, "noise", self.noise, "a range in order, 0 or more")
 
 
 @dataclass(frozen=True)
 class Search:
-    """Tuning instead of training: the best of ``values`` by PSNR on the validation split.
+    """Tuning, after training if there is any: the best of ``values`` by validation PSNR.
 
     The chosen value is written into the buffer ``parameter``, and so into the checkpoint.
     """
@@ -82,7 +104,8 @@ class Recipe:
     """How a method is trained. Every field can be overridden by a suite.
 
     Attributes:
-        stages: in order; their shares of the steps sum to one. None: nothing to train.
+        stages: in order; their shares of the steps sum to one. None: nothing to train. Each stage
+            goes on from the best parameters, by validation, of the one before it.
         search: a single number tuned on the validation split.
         loss: mean squared error of the two channels, or of magnitudes.
         auxiliary: weight of the mean loss of the intermediate images.
@@ -105,6 +128,36 @@ class Recipe:
     clip_value: float | None = None
     penalty_weight: float = 0.0
     penalty_decay: float = 1.0
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Another method of the registry that this one is built on: trained first, then frozen."""
+
+    method: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How released checkpoints of other authors name a method's tensors.
+
+    Attributes:
+        rename: regular expressions for whole names in the file, and what replaces them.
+        ignore: expressions for names that are not needed.
+        config: what the weights were trained with.
+    """
+
+    rename: Mapping[str, str]
+    ignore: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Probe(NamedTuple):
+    """A map ``f`` and the points ``x (B, ...)`` at which its Lipschitz constant matters."""
+
+    f: Callable[[Tensor], Tensor]
+    x: Tensor
 
 
 @dataclass(frozen=True)
@@ -131,16 +184,6 @@ class ReconstructorConfig:
         check(self.channels >= 1, "channels", self.channels, "at least 1")
 
 
-def check(holds: bool, name: str, value: object, expected: str) -> None:
-    """Refuse a configuration value with one line that names it.
-
-    Raises:
-        ValueError: if ``holds`` is false.
-    """
-    if not holds:
-        raise ValueError(f"{name} = {value!r} (expected {expected})")
-
-
 @dataclass(frozen=True)
 class Variant:
     """A named setting of a method: what it changes in the configuration and in the recipe."""
@@ -157,12 +200,15 @@ class Reconstructor(deepinv.models.Reconstructor):
     """
 
     name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
     family: ClassVar[str]
     paper: ClassVar[str]
     bibtex: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("mri-multicoil",)
     Config: ClassVar[type[ReconstructorConfig]] = ReconstructorConfig
     variants: ClassVar[Mapping[str, Variant]] = {}
+    layouts: ClassVar[Mapping[str, Layout]] = {}
+    scale_equivariant: ClassVar[bool] = False
 
     def __init__(self, config: ReconstructorConfig) -> None:
         super().__init__()
@@ -182,9 +228,30 @@ class Reconstructor(deepinv.models.Reconstructor):
         """
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
+    def denoise(self, x: Tensor) -> Tensor:
+        """The method's network as a denoiser, image to image ``(B, C, H, W)``.
+
+        What stages with noise train.
+        """
+        raise TypeError(f"{type(self).__name__} has no denoiser")
+
     def supports(self, task: Task) -> bool:
         """Whether the method can run on the task."""
         return task.name in self.tasks
+
+    @classmethod
+    def for_task(cls, task: Task) -> dict[str, Any]:
+        """What of the configuration follows from the task, where nothing else is said."""
+        return {"channels": task.channels}
+
+    @classmethod
+    def small(cls, task: Task) -> dict[str, Any]:
+        """A configuration of the same structure that runs in well under a second, for tests."""
+        return cls.for_task(task)
+
+    def requires(self) -> Mapping[str, Reconstructor]:
+        """Submodules, by attribute name, that are fitted as methods of their own beforehand."""
+        return {}
 
     def recipe(self) -> Recipe:
         """How the method is trained; by default there is nothing to train."""
@@ -211,6 +278,18 @@ class Reconstructor(deepinv.models.Reconstructor):
     ) -> Self:
         """A view with other solver settings; itself where the method has no inner iteration."""
         return self
+
+    def to_convergence(self, tol: float, max_iter: int) -> Self | None:
+        """A view that iterates to the fixed point itself, by the fastest way there is.
+
+        None: nothing is iterated that has one.
+        """
+        view = self.with_solver(tol=tol, max_iter=max_iter)
+        return None if view is self else view
+
+    def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
+        """The maps whose Lipschitz constant the method's guarantee bounds, where it matters."""
+        return ()
 
     def residual(self, x: Tensor, y: Tensor, physics: Any) -> Tensor | None:
         """``||x - T(x)|| / ||x||`` per sample, ``(B,)``, T being the method's map at step size 1.

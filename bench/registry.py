@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from bench.config import build, nearest
+from bench.deepinv_methods import PREFIX, deepinv_method
 from bench.errors import InputError
 from bench.reconstructor import Reconstructor, Variant
 from bench.task import Task
@@ -40,8 +41,16 @@ def tasks() -> dict[str, type[Task]]:
 
 
 def method_class(name: str, where: str = "method") -> type[Reconstructor]:
-    """The class of a method. Raises InputError with the nearest names if there is none."""
-    return _lookup(methods(), name, where)
+    """The class of a method, or of deepinv's reconstructor where that is asked for.
+
+    Raises:
+        InputError: with the nearest names if there is none.
+    """
+    if name.startswith(PREFIX):
+        return deepinv_method(name)
+    known = methods()
+    aliases = {alias: cls for cls in known.values() for alias in cls.aliases}
+    return _lookup({**known, **aliases}, name, where)
 
 
 def task_class(name: str, where: str = "task") -> type[Task]:
@@ -67,20 +76,29 @@ def create_method(
 
     Args:
         name: as `equibench list methods` shows it.
-        task: if given, the method is refused where it does not support the task.
+        task: if given, what the configuration takes from it (channels) is filled in, and the method
+            is refused where it does not support the task.
         variant: a named setting; ``config`` comes on top of it.
 
     Raises:
         InputError: unknown name, variant or field, or a value outside its domain.
     """
     cls = method_class(name)
-    values = {**variant_of(cls, variant, name).config, **config}
+    given = cls.for_task(task) if task is not None else {}
+    values = {**given, **variant_of(cls, variant, name).config, **config}
     method = cls(build(cls.Config, values, name))
-    if task is not None and not method.supports(task):
-        raise InputError(
-            f"{name} does not support the task {task.name}", expected=", ".join(cls.tasks)
-        )
+    if task is not None:
+        require_support(method, task)
     return method
+
+
+def require_support(method: Reconstructor, task: Task) -> None:
+    """Raise InputError where the method cannot run on the task."""
+    if not method.supports(task):
+        raise InputError(
+            f"{method.name} does not support the task {task.name}",
+            expected=", ".join(method.tasks),
+        )
 
 
 def create_task(

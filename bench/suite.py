@@ -26,8 +26,23 @@ class TaskEntry(_Strict):
     config: dict[str, Any] = {}
 
 
+class WeightsEntry(_Strict):
+    """A checkpoint: its file, below the data folder, and its layout (None: our own)."""
+
+    file: str
+    layout: str | None = None
+
+
 class MethodEntry(_Strict):
-    """A method of the registry; everything but its name is optional."""
+    """A method of the registry; everything but its name is optional.
+
+    Attributes:
+        label: in tables.
+        config, recipe, training: fields that differ from the method's and the suite's.
+        backbone: the method that this one is built on, where it is built on one.
+        weights: released weights instead of a training.
+        train_on, test_on: instead of the suite's.
+    """
 
     name: str
     label: str = ""
@@ -35,6 +50,16 @@ class MethodEntry(_Strict):
     config: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    backbone: MethodEntry | None = None
+    weights: WeightsEntry | None = None
+    train_on: list[str] | None = None
+    test_on: list[str] | None = None
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """A bare name is a method with nothing changed."""
+        return {"name": value} if isinstance(value, str) else value
 
     @property
     def shown_as(self) -> str:

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from bench.operators.fourier import magnitude
+from bench.operators.norms import per_sample
+
 Split = Literal["train", "validation", "test"]
 
 
@@ -24,7 +27,7 @@ class Protocol:
     """How a reconstruction is scored. Every row names it.
 
     Attributes:
-        image: what is compared (magnitude of the complex image).
+        image: what is compared (magnitude of a complex image, luma).
         data_range: the peak of PSNR and SSIM: the maximum of the reference over the subject's
             volume (fastMRI's convention), or a constant.
         crop: pixels cut from each border before scoring.
@@ -72,6 +75,21 @@ class Task:
     dataset_label: str
     split_name: str
     split_sha256: str
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image: 2 for a complex one."""
+        return int(self.config.channels)
+
+    def comparable(self, image: Tensor, batch: Batch) -> Tensor:
+        """What the protocol compares of ``image (B, C, H, W)``: ``(B, h, w)`` in dataset units.
+
+        Magnitudes of complex images, values of real ones, without the border that is cut off.
+        """
+        values = magnitude(image) if self.channels == 2 else image[:, 0]
+        crop, (height, width) = self.protocol.crop, values.shape[-2:]
+        values = values[:, crop : height - crop, crop : width - crop]
+        return values * per_sample(batch.scale, values)
 
     def samples(self, split: Split) -> Sequence[Sample]:
         """What the split holds, in order."""

@@ -17,8 +17,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bench.errors import Diverged
-from bench.objective import batch_psnr, evaluation_counts, image_loss, on_device, rate
-from bench.reconstructor import Recipe, Reconstruction, Reconstructor, TrainingState, check
+from bench.measure.lipschitz import Estimator, estimate
+from bench.objective import batch_psnr, evaluation_counts, image_loss, noisy, on_device, rate
+from bench.reconstructor import Recipe, Reconstruction, Reconstructor, Stage, TrainingState, check
 from bench.store import write_atomic
 from bench.task import Batch, Task
 
@@ -31,6 +32,7 @@ class TrainingConfig:
         steps: optimiser steps, over all stages of a recipe.
         batch_size: training samples a step.
         validate_every: steps between validations; the best checkpoint by validation PSNR is kept.
+        lipschitz: estimates logged at every validation, at the first validation image.
         validation_samples: the first of the validation split.
         log_every: steps that a logged training loss is the mean of.
     """
@@ -40,6 +42,7 @@ class TrainingConfig:
     validate_every: int = 50
     validation_samples: int = 8
     log_every: int = 10
+    lipschitz: tuple[Estimator, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "validation_samples", "log_every"):
@@ -97,15 +100,15 @@ class Trainer:
     # ------------------------------------------------------------------ outcome
 
     def run(self, save_every: float = 15.0) -> list[Record]:
-        """Tune, then train; the method holds the best parameters afterwards.
+        """Train, then tune; the method holds the best parameters afterwards.
 
         Raises:
             Diverged: if a loss, a gradient or a validation image is not finite.
         """
-        if self.recipe.search is not None:
-            self._search()
         if self.recipe.stages:
             self._train(save_every)
+        if self.recipe.search is not None:
+            self._search()
         return self.progress.records
 
     def _search(self) -> None:
@@ -131,34 +134,43 @@ class Trainer:
         config, progress = self.config, self.progress
         started = saved = time.monotonic() - progress.seconds
         while progress.step < config.steps:
-            self._step(optimizer)
+            stage = self._stage(progress.step)
+            self._step(optimizer, stage)
             progress.step += 1
-            if progress.step % config.validate_every == 0 or progress.step == config.steps:
-                self._keep_best()
+            ends = progress.step == config.steps or self._stage(progress.step) != stage
+            if progress.step % config.validate_every == 0 or ends:
+                self._keep_best(stage)
+            if ends:
+                self.method.load_state_dict(self.best)
+                progress.best_psnr = (
+                    -math.inf if progress.step < config.steps else progress.best_psnr
+                )
             progress.seconds = time.monotonic() - started
             if time.monotonic() - saved > save_every:
                 self._save(optimizer)
                 saved = time.monotonic()
             self.report(progress.step / config.steps, f"step {progress.step}/{config.steps}")
-        self.method.load_state_dict(self.best)
         progress.records.append(Record(None, "train_seconds", progress.seconds, "s"))
         progress.records.append(Record(None, "best_validation_psnr", progress.best_psnr, "dB"))
 
     # ------------------------------------------------------------------ one step
 
-    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+    def _step(self, optimizer: torch.optim.Optimizer, stage: Stage) -> None:
         state = self._state()
         torch.manual_seed(_mix(self.seed, state.step))
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * rate(self.recipe, state.step, state.steps)
-        view = self.method.during(self._stage(state.progress), state.progress)
+        self.method.train()
+        view = self.method.during(stage.name, state.progress)
         batch = on_device(self._batch(state), self.device)
-        view.train()
-        reconstruction = view.reconstruct(batch.y, batch.physics)
+        if stage.noise is None:
+            reconstruction = view.reconstruct(batch.y, batch.physics)
+        else:
+            reconstruction = Reconstruction(view.denoise(noisy(batch.x, stage.noise)))
         loss = image_loss(self.recipe, reconstruction, batch)
         logged = {"train_loss": loss.detach()}
         weight = self.recipe.penalty_weight * self.recipe.penalty_decay**state.epoch
-        if weight > 0:
+        if weight > 0 and stage.noise is None:
             penalty, diagnostics = view.penalty(reconstruction, batch, state)
             loss = loss + weight * penalty
             logged |= {"penalty": penalty.detach(), **diagnostics}
@@ -174,13 +186,13 @@ class Trainer:
         step = self.progress.step
         return TrainingState(step, self.config.steps, step // per_epoch)
 
-    def _stage(self, progress: float) -> str:
+    def _stage(self, step: int) -> Stage:
         passed = 0.0
         for stage in self.recipe.stages:
             passed += stage.share
-            if progress < passed:
-                return stage.name
-        return self.recipe.stages[-1].name
+            if step < round(passed * self.config.steps):
+                return stage
+        return self.recipe.stages[-1]
 
     def _batch(self, state: TrainingState) -> Batch:
         count, size = len(self.task.samples("train")), self.config.batch_size
@@ -211,26 +223,47 @@ class Trainer:
 
     # ------------------------------------------------------------------ validation
 
-    def validate(self, method: Reconstructor) -> float:
-        """Mean PSNR [dB] over the validation samples, on magnitudes."""
+    def validate(self, method: Reconstructor, noise: tuple[float, float] | None = None) -> float:
+        """Mean PSNR [dB] over the validation samples, as the task compares them.
+
+        With ``noise``, of denoised reference images, the same noise every time.
+        """
         method.eval()
         count = min(self.config.validation_samples, len(self.task.samples("validation")))
         total = 0.0
         with torch.no_grad():
             for index in range(count):
                 batch = on_device(self.task.batch("validation", [index]), self.device)
-                image = method.reconstruct(batch.y, batch.physics).image
-                total += float(batch_psnr(image, batch).sum())
+                if noise is None:
+                    image = method.reconstruct(batch.y, batch.physics).image
+                else:
+                    torch.manual_seed(_mix(self.seed, index))
+                    image = method.denoise(noisy(batch.x, noise))
+                total += float(batch_psnr(image, batch, self.task).sum())
         return total / count
 
-    def _keep_best(self) -> None:
-        psnr = self.validate(self.method)
+    def _keep_best(self, stage: Stage) -> None:
+        step, last = self.progress.step, stage is self.recipe.stages[-1]
+        view = self.method if last else self.method.during(stage.name, 1.0)
+        psnr = self.validate(view, stage.noise)
         if not math.isfinite(psnr):
-            raise Diverged(f"validation PSNR is {psnr} after step {self.progress.step}")
-        self.progress.records.append(Record(self.progress.step, "validation_psnr", psnr, "dB"))
+            raise Diverged(f"validation PSNR is {psnr} after step {step}")
+        metric = "validation_psnr" if stage.noise is None else "denoising_psnr"
+        self.progress.records.append(Record(step, metric, psnr, "dB"))
+        if stage.noise is None and self.config.lipschitz:
+            self._log_lipschitz(view)
         if psnr > self.progress.best_psnr:
             self.progress.best_psnr = psnr
             self.best = _snapshot(self.method)
+
+    def _log_lipschitz(self, method: Reconstructor) -> None:
+        batch = on_device(self.task.batch("validation", [0]), self.device)
+        with torch.no_grad():
+            result = method.reconstruct(batch.y, batch.physics)
+        for kind in self.config.lipschitz:
+            for value in estimate(kind, method.probes(result, batch.y, batch.physics)):
+                record = Record(self.progress.step, f"lipschitz_{kind}", float(value))
+                self.progress.records.append(record)
 
     # ------------------------------------------------------------------ interruption
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from bench.errors import InputError
 from bench.jobs.spec import Job
@@ -40,27 +39,6 @@ def open_method(job: Job, context: Context) -> Reconstructor:
     method = create_method(job.method, **job.config)
     method.to(context.device)
     return method
-
-
-def load_checkpoint(method: Reconstructor, path: Path) -> None:
-    """Load parameters and buffers.
-
-    Raises:
-        InputError: naming the first tensor that is missing, unknown, or of another shape.
-    """
-    try:
-        tensors = load_file(path)
-    except Exception as error:  # safetensors raises its own type, and OSError
-        raise InputError(
-            f"unreadable ({error})", where=str(path), expected="safetensors"
-        ) from error
-    own = method.state_dict()
-    for name in sorted({*own, *tensors}):
-        if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
-            have = tuple(tensors[name].shape) if name in tensors else "nothing"
-            want = tuple(own[name].shape) if name in own else "no such tensor"
-            raise InputError(f"{name}: {have}", where=str(path), expected=str(want))
-    method.load_state_dict(tensors)
 
 
 def row(job: Job, metric: str, value: float | None, unit: str = "", **fields: Any) -> Row:

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.config import build
-from bench.jobs.common import Context, load_checkpoint, open_method, open_task, row
+from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
 from bench.measure import quality
 from bench.measure.evaluations import count_evaluations
+from bench.measure.lipschitz import Estimator, estimate
 from bench.objective import on_device
-from bench.operators.fourier import magnitude
 from bench.reconstructor import Reconstruction, Reconstructor, check
 from bench.store import Row, write_atomic
-from bench.task import Batch, Split
+from bench.task import Batch, Split, Task
 from bench.training import Report
+from bench.weights import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class EvaluateConfig:
         converged_tol: a second pass iterates methods with an inner solver to this tolerance, so
             that their fixed point is scored besides their stopping rule; 0 leaves it out.
         converged_max_iter: cap of that pass.
+        lipschitz: estimates, at the reconstructions of the first ``lipschitz_samples``.
     """
 
     split: Split = "test"
@@ -45,6 +47,8 @@ class EvaluateConfig:
     artifacts: int = 2
     converged_tol: float = 1e-5
     converged_max_iter: int = 200
+    lipschitz: tuple[Estimator, ...] = ()
+    lipschitz_samples: int = 2
 
     def __post_init__(self) -> None:
         check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")
@@ -69,7 +73,8 @@ def evaluate(job: Job, context: Context, report: Report) -> int:
     for index in range(len(samples)):
         batch = on_device(task.batch(config.split, [index]), torch.device(context.device))
         for condition, view in stops.items():
-            scored = _score(view, batch)
+            wanted = config.lipschitz if index < config.lipschitz_samples else ()
+            scored = _score(view, batch, task, wanted)
             rows += _rows(job, scored, batch, config.split, condition)
             if index < config.artifacts and condition == "{}":
                 _keep_image(job, context, scored, batch)
@@ -90,8 +95,8 @@ def _stops(method: Reconstructor, config: EvaluateConfig) -> dict[str, Reconstru
     """The method's own stop, and its fixed point where it has a solver that gets there."""
     stops = {"{}": method}
     if config.converged_tol > 0:
-        converged = method.with_solver(tol=config.converged_tol, max_iter=config.converged_max_iter)
-        if converged is not method:
+        converged = method.to_convergence(config.converged_tol, config.converged_max_iter)
+        if converged is not None:
             stops[json.dumps({"stop": "converged"})] = converged
     return stops
 
@@ -101,7 +106,9 @@ def _warm_up(method: Reconstructor, batch: Batch) -> None:
         method.reconstruct(batch.y, batch.physics)
 
 
-def _score(method: Reconstructor, batch: Batch) -> _Scored:
+def _score(
+    method: Reconstructor, batch: Batch, task: Task, estimators: tuple[Estimator, ...]
+) -> _Scored:
     with torch.no_grad(), count_evaluations(method) as count:
         _synchronise(batch.y)
         started = time.perf_counter()
@@ -110,7 +117,10 @@ def _score(method: Reconstructor, batch: Batch) -> _Scored:
         seconds = time.perf_counter() - started
     with torch.no_grad():
         residual = method.residual(result.image, batch.y, batch.physics)
-    reference, image = _in_dataset_units(batch.x, batch), _in_dataset_units(result.image, batch)
+        fidelity = float((batch.physics.A(result.image) - batch.y).norm())
+        reference, image = (
+            task.comparable(x, batch)[0].cpu().numpy() for x in (batch.x, result.image)
+        )
     data_range = float(batch.data_range)
     metrics = {
         "psnr": (quality.psnr(reference, image, data_range), "dB"),
@@ -118,15 +128,14 @@ def _score(method: Reconstructor, batch: Batch) -> _Scored:
         "nmse": (quality.nmse(reference, image), ""),
         "nfe": (float(count.network), "evaluations"),
         "seconds": (seconds, "s"),
+        "data_fidelity": (fidelity, "||A x - y||"),
     }
     if residual is not None:
         metrics["residual"] = (float(residual), "")
+    probes = method.probes(result, batch.y, batch.physics) if estimators else ()
+    for kind in estimators if probes else ():
+        metrics[f"lipschitz_{kind}"] = (float(estimate(kind, probes)), "")
     return _Scored(reference, image, metrics | _solver(result), _cross_check(result, count.network))
-
-
-def _in_dataset_units(image: Tensor, batch: Batch) -> NDArray[np.float32]:
-    scaled: NDArray[np.float32] = (magnitude(image) * batch.scale)[0].cpu().numpy()
-    return scaled
 
 
 def _solver(result: Reconstruction) -> dict[str, tuple[float, str]]:
@@ -174,7 +183,7 @@ def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch) -> No
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_atomic(folder / f"{sample.subject}--{sample.sample}.npz", buffer.getvalue())
+    write_atomic(folder / f"{sample.subject.replace('/', '-')}--{sample.sample}.npz", buffer.getvalue())
 
 
 def _synchronise(tensor: Tensor) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from safetensors.torch import save
 
 from bench.config import build
+from bench.errors import InputError
 from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
-from bench.reconstructor import Recipe
+from bench.reconstructor import Recipe, Reconstructor
 from bench.store import write_atomic
 from bench.training import Report, Trainer, TrainingConfig
+from bench.weights import file_hash, load_checkpoint, load_released, weights_path
 
 
 def fit(job: Job, context: Context, report: Report) -> int:
@@ -19,6 +24,10 @@ def fit(job: Job, context: Context, report: Report) -> int:
         The number of trainable parameters.
     """
     method, task = open_method(job, context), open_task(job, context)
+    for name, key in zip(method.requires(), job.requires, strict=True):
+        load_checkpoint(getattr(method, name), context.store.checkpoint(key))
+    if "weights" in job.settings:
+        _load_weights(method, job.settings["weights"], context)
     recipe = build(Recipe, job.settings["recipe"], "recipe")
     config = build(TrainingConfig, job.settings["training"], "training")
     folder = context.store.folder(job.key)
@@ -36,3 +45,10 @@ def fit(job: Job, context: Context, report: Report) -> int:
     context.store.write_rows(job.key, rows)
     resume_file.unlink(missing_ok=True)
     return parameters
+
+
+def _load_weights(method: Reconstructor, weights: Mapping[str, Any], context: Context) -> None:
+    path = weights_path(weights["file"], context.data)
+    if file_hash(path) != weights["sha256"]:
+        raise InputError("the weights have changed since the job was planned", where=str(path))
+    load_released(method, path, weights["layout"])

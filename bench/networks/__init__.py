@@ -1,5 +1,11 @@
 """Building blocks that methods and baselines share."""
 
 from bench.networks.cnn import PlainCNN
+from bench.networks.dncnn import DnCNN
+from bench.networks.spectral_norm import (
+    SpectralConv2d,
+    conv_operator_norm,
+    refresh_spectral_norms,
+)
 
-__all__ = ["PlainCNN"]
+__all__ = ["DnCNN", "PlainCNN", "SpectralConv2d", "conv_operator_norm", "refresh_spectral_norms"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import cast
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
+
+from bench.networks.spectral_norm import convolution, scale_last
 
 
 class PlainCNN(nn.Module):
@@ -23,7 +24,10 @@ class PlainCNN(nn.Module):
         bias: bias of the convolutions.
         batch_norm: affine batch norm after every convolution, the last one too.
         output_scale: factor on the initial weights of the last layer (a small one makes the
-            network start near zero).
+            network start near zero); other than 1, ``spectral_norm`` is an upper bound for
+            that layer, not its norm.
+        spectral_norm: operator norm of every convolution, at images of ``image_size`` pixels
+            (:class:`SpectralConv2d`); None: convolutions as they are.
     """
 
     def __init__(
@@ -35,21 +39,22 @@ class PlainCNN(nn.Module):
         bias: bool = True,
         batch_norm: bool = False,
         output_scale: float = 1.0,
+        spectral_norm: float | None = None,
+        image_size: int = 40,
     ) -> None:
         super().__init__()
+        normalized: dict[str, Any] = {"spectral_norm": spectral_norm, "image_size": image_size}
         features = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for i, (inputs, outputs) in enumerate(itertools.pairwise(features)):
-            layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
+            layers.append(convolution(inputs, outputs, bias=bias, **normalized))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(outputs))
             if i < depth - 1:
                 layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)
-        last = layers[-1]  # the norm, where there is one: it would undo a scale of its convolution
-        with torch.no_grad():
-            for parameter in last.parameters():
-                parameter.mul_(output_scale)
+        # the norm, where there is one: it would undo a scale of its convolution
+        scale_last(layers[-1], output_scale)
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.layers(x))

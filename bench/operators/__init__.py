@@ -1,6 +1,19 @@
 """Forward operators and linear solves."""
 
-from bench.operators.linear_solve import Solution, conjugate_gradient, solve_normal_equations
+from bench.operators.downsampling import BicubicDownsampling
+from bench.operators.linear_solve import (
+    Solution,
+    conjugate_gradient,
+    project_onto_data,
+    solve_normal_equations,
+)
 from bench.operators.multicoil_mri import MultiCoilMRI
 
-__all__ = ["MultiCoilMRI", "Solution", "conjugate_gradient", "solve_normal_equations"]
+__all__ = [
+    "BicubicDownsampling",
+    "MultiCoilMRI",
+    "Solution",
+    "conjugate_gradient",
+    "project_onto_data",
+    "solve_normal_equations",
+]

@@ -101,13 +101,17 @@ def solve_normal_equations(
     unchanged once it is near enough, and the iteration would look converged.)
 
     Args:
-        physics: operator with ``A_adjoint_A``.
+        physics: operator with ``A_adjoint_A``; one with ``solve_normal(rhs, weight, shift)`` is
+            solved by that, exactly, and the tolerances are not needed.
         rhs: ``(B, ...)``.
         weight, shift: non-negative scalars, floats or 0-d tensors.
         x0: warm start ``(B, ...)``, not differentiated.
         tol, max_iter: of the forward solve, relative; ``tol=0`` runs exactly ``max_iter``.
         backward_tol, backward_max_iter: of the cotangent's solve; the forward's if None.
     """
+    exact: Callable[..., Tensor] | None = getattr(physics, "solve_normal", None)
+    if exact is not None:
+        return exact(rhs, weight, shift)
     apply: Any = _NormalSolve.apply
     solution: Tensor = apply(
         rhs,
@@ -119,6 +123,28 @@ def solve_normal_equations(
         (tol if backward_tol is None else backward_tol, backward_max_iter or max_iter),
     )
     return solution
+
+
+def project_onto_data(
+    physics: Any, x: Tensor, y: Tensor, *, tol: float = 1e-6, max_iter: int = 100
+) -> Tensor:
+    """The image nearest to ``x`` that fits the data, ``x - A^+ (A x - y)``, differentiable.
+
+    Exact for operators with ``solve_normal``, whose ``A_dagger`` is; otherwise the pseudo-inverse
+    is that of damped least squares, ``(A^H A + 1e-6 I)^-1 A^H``. Where no image fits (noise on more
+    samples than pixels), the least-squares fits stand for the set.
+
+    Args:
+        x: images ``(B, C, H, W)``; y: measurements.
+        tol, max_iter: of the damped solve.
+    """
+    misfit = physics.A(x) - y
+    if hasattr(physics, "solve_normal"):
+        correction: Tensor = physics.A_dagger(misfit)
+    else:
+        rhs = physics.A_adjoint(misfit)
+        correction = solve_normal_equations(physics, rhs, 1.0, 1e-6, tol=tol, max_iter=max_iter)
+    return x - correction
 
 
 class _NormalSolve(torch.autograd.Function):

@@ -43,7 +43,7 @@ def problem(
         width=width,
         alpha=0.5,
         lam=2.0,
-        start="adjoint",
+        initial="adjoint",
         cg_tol=0.0,
         cg_iterations=2,
         cg_backward_iterations=2,

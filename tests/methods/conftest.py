@@ -78,7 +78,7 @@ def mol_problem() -> Callable[..., Problem]:
                 "lam": 3.0,
                 "shift": 0.01,
                 "skip": 0.5,
-                "start": "adjoint",
+                "initial": "adjoint",
                 "cg_tol": 1e-15,
                 "cg_iterations": 300,
                 "cg_backward_iterations": 300,

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bench.measure.memory import LiveBytes
 from methods.equilibrium import EquilibriumConfig, SolverConfig, implicit, solve
-from methods.mol import MOLLR, Update
+from methods.mol import MOLLR
 
 Method = Literal["picard", "anderson"]
 METHODS: tuple[Method, ...] = ("picard", "anderson")
@@ -173,7 +173,7 @@ def test_what_is_returned_does_not_depend_on_gradients(
     solver = SolverConfig("picard", tol=0.05, max_iter=50, keep=keep)
     problem = mol_problem(batch=2, equilibrium=EquilibriumConfig(solver, gradient=gradient))
     adjoint = problem.physics.A_adjoint(problem.y)
-    update = Update(problem.method, adjoint, problem.physics, problem.method.config.alpha)
+    update = problem.method.iteration(problem.y, problem.physics)
     plain = solve(update, adjoint, solver)
     result = implicit(update, adjoint, problem.method.config.equilibrium)
     assert error(plain.value, plain.point) > 0.01
@@ -281,7 +281,7 @@ def test_anderson_needs_fewer_evaluations(mol_problem: Any) -> None:
     """On a MOL map, at loose tolerance and at tight, where an absolute regulariser fails."""
     problem = mol_problem(alpha=1.0, skip=0.8, shift=0.0)
     adjoint = problem.physics.A_adjoint(problem.y)
-    update = Update(problem.method, adjoint, problem.physics, 1.0)
+    update = problem.method.iteration(problem.y, problem.physics)
     counts = {
         (method, tol): int(solve(update, adjoint, SolverConfig(method, tol, 200)).trace.iterations)
         for method in METHODS

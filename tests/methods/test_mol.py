@@ -14,7 +14,7 @@ from bench.operators import MultiCoilMRI
 from bench.reconstructor import TrainingState
 from bench.task import Batch
 from methods.equilibrium import EquilibriumConfig, SolverConfig, solve
-from methods.mol import MOLLR, MOLConfig, Update, log_barrier
+from methods.mol import MOLLR, MOLConfig, log_barrier
 
 TIGHT = SolverConfig(tol=1e-12, max_iter=400)
 # the papers' H has no skip connection, and their guarantees know no shift
@@ -70,8 +70,7 @@ def test_the_update_contracts(mol_problem: Any, kind: str, alpha: float) -> None
     problem = mol_problem(**SMALL, alpha=alpha, m=m)
     x = problem.target
     problem.method.network = Bounded(x.numel(), 1 - m, kind)
-    adjoint = problem.physics.A_adjoint(problem.y)
-    update = Update(problem.method, adjoint, problem.physics, alpha)
+    update = problem.method.iteration(problem.y, problem.physics)
     bound = abs(1 - alpha) + alpha * (1 - m)
     assert bound < 1
     assert alpha > 1 or bound == pytest.approx(1 - alpha * m)
@@ -90,8 +89,7 @@ def test_the_contraction_factor_is_attained(mol_problem: Any) -> None:
     m, alpha = 0.1, 0.7
     problem = mol_problem(**{**SMALL, "coils": 1}, alpha=alpha, m=m)
     problem.method.network = Scale(1 - m)
-    adjoint = problem.physics.A_adjoint(problem.y)
-    update = Update(problem.method, adjoint, problem.physics, alpha)
+    update = problem.method.iteration(problem.y, problem.physics)
     norm = torch.linalg.matrix_norm(jacobian(update, problem.target), 2)
     assert float(norm) == pytest.approx(1 - alpha * m, abs=1e-10)
 
@@ -110,7 +108,7 @@ def gain_matrix(problem: Any) -> Tensor:
     method, physics = problem.method, problem.physics
 
     def step(x: Tensor, y: Tensor) -> Tensor:
-        return Update(method, physics.A_adjoint(y), physics, method.config.alpha)(x)
+        return method.iteration(y, physics)(x)
 
     with torch.no_grad():
         x = method.reconstruct(problem.y, physics).image
@@ -202,7 +200,7 @@ def test_the_residual_does_not_depend_on_the_step_size(mol_problem: Any) -> None
 
 
 def test_batched_reconstructions_are_those_of_the_samples(mol_problem: Any) -> None:
-    problem = mol_problem(batch=3, dtype=torch.float32, start="sense", cg_tol=1e-6)
+    problem = mol_problem(batch=3, dtype=torch.float32, initial="sense", cg_tol=1e-6)
     with torch.no_grad():
         together = problem.method.reconstruct(problem.y, problem.physics)
         for i in range(3):
@@ -281,7 +279,7 @@ def test_the_published_step_size_needs_the_published_cap(mol_problem: Any) -> No
         with torch.no_grad():
             physics: MultiCoilMRI = problem.physics
             adjoint = physics.A_adjoint(problem.y)
-            update = Update(problem.method, adjoint, physics, alpha)
+            update = problem.method.iteration(problem.y, physics)
             x = solve(update, adjoint, SolverConfig("picard", 1e-3, 500, keep="last")).value
             truth = solve(update, adjoint, TIGHT).value
         distances.append(error(x, truth))
@@ -300,7 +298,7 @@ def test_residual_is_honest_near_the_fixed_point(mol_problem: Any, distance: flo
         x = x + distance * torch.randn_like(x)
         true = (exact(x, problem.y) - x).norm() / x.norm()
         reported = problem.method.residual(x, problem.y, problem.physics)
-        update = Update(problem.method, problem.physics.A_adjoint(problem.y), problem.physics, 1.0)
+        update = problem.method.iteration(problem.y, problem.physics)
         step = (update(x) - x).norm() / x.norm()
     # the measure solves to 1e-4; the iteration's own map to its tolerance, 3e-2
     assert float(reported) == pytest.approx(float(true), rel=1e-3)

@@ -1,0 +1,189 @@
+"""Checkpoints: ours, and released ones of other authors under their own names.
+
+Nothing is ever unpickled but tensors (``weights_only``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench.config import as_dict, nearest
+from bench.errors import InputError
+from bench.reconstructor import Layout, Reconstructor
+from bench.registry import create_method, method_class
+
+Tensors = dict[str, Tensor]
+
+
+def load_checkpoint(method: Reconstructor, path: Path) -> None:
+    """Load parameters and buffers of a checkpoint that one of our fits wrote.
+
+    Raises:
+        InputError: naming the first tensor that is missing, unknown, or of another shape.
+    """
+    load_tensors(method, read_tensors(path), str(path))
+
+
+def load_released(method: Reconstructor, path: Path, layout: str | None) -> None:
+    """Load weights in a layout of the method's; None: our own.
+
+    What the method requires of others (a backbone) is left as it is.
+
+    Raises:
+        InputError: unknown layout, unreadable file, or naming the first tensor that does not fit.
+    """
+    tensors = read_tensors(path)
+    if layout is None:
+        load_tensors(method, tensors, str(path))
+        return
+    tensors = _renamed(tensors, layout_of(type(method), layout), str(path))
+    others = tuple(f"{name}." for name in method.requires())
+    load_tensors(method, tensors, str(path), given=others)
+
+
+def weights_path(file: str, data: Path | None) -> Path:
+    """The file that a suite names: absolute, or below the data folder."""
+    if Path(file).is_absolute():
+        return Path(file)
+    if data is None:
+        raise InputError(
+            "weights need a data folder", where=file, expected="--data DIR or EQUIBENCH_DATA"
+        )
+    return data / file
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file. Raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"unreadable ({error.strerror})", where=str(path), expected="a file"
+        ) from error
+
+
+def layout_of(cls: type[Reconstructor], name: str) -> Layout:
+    """A layout by name. Raises InputError with those that there are."""
+    if name not in cls.layouts:
+        expected = nearest(name, cls.layouts) if cls.layouts else f"none is known for {cls.name}"
+        raise InputError(f"unknown layout {name!r}", where=cls.name, expected=expected)
+    return cls.layouts[name]
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a safetensors file or a torch checkpoint, by name.
+
+    Raises:
+        InputError: if there is no such file, or it holds anything but tensors.
+    """
+    where = str(path)
+    if not path.is_file():
+        raise InputError("no such file", where=where, expected="a checkpoint")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors raises its own type, and OSError
+            raise InputError(
+                f"unreadable ({error})", where=where, expected="safetensors"
+            ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each raise their own
+        message = str(error).partition("\n")[0]
+        raise InputError(
+            f"unreadable ({message})", where=where, expected="a torch checkpoint of tensors"
+        ) from error
+    if isinstance(content, dict):
+        content = content.get("state_dict", content)
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise InputError("holds more than tensors", where=where, expected="a state_dict")
+    return content
+
+
+def load_tensors(
+    method: Reconstructor, tensors: Tensors, where: str, given: tuple[str, ...] = ()
+) -> None:
+    """Load exactly these tensors; those whose names begin with ``given`` may be missing."""
+    own = method.state_dict()
+    needed = {name for name in own if not name.startswith(given)} if given else set(own)
+    for name in sorted({*needed, *tensors}):
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape:
+            have = tuple(tensors[name].shape) if name in tensors else "nothing"
+            want = tuple(own[name].shape) if name in own else "no such tensor"
+            raise InputError(f"{name}: {have}", where=where, expected=str(want))
+    method.load_state_dict({**own, **tensors})
+
+
+def convert(
+    file: Path, layout: str, method: str, out: Path, backbone: Path | None = None
+) -> Reconstructor:
+    """Released weights to a safetensors file that :func:`load_method` reads.
+
+    Args:
+        backbone: weights of the method that this one is built on, converted before.
+
+    Raises:
+        InputError: as :func:`load_released`, and if a backbone is missing or not wanted.
+    """
+    cls = method_class(method)
+    values = dict(layout_of(cls, layout).config)
+    if backbone is not None:
+        if "backbone" not in cls.Config.__dataclass_fields__:
+            raise InputError(f"{cls.name} is not built on another method", where="--backbone")
+        values["backbone"] = _description(backbone)
+    created = create_method(cls.name, **values)
+    load_released(created, file, layout)
+    for name, module in created.requires().items():
+        if backbone is None:
+            raise InputError(f"{cls.name} needs the weights of its {name}", expected="--backbone")
+        load_checkpoint(module, backbone)
+    tensors = {name: value.contiguous() for name, value in created.state_dict().items()}
+    metadata = {"method": cls.name, "config": json.dumps(as_dict(created.config))}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, out, {**metadata, "layout": layout, "file": file.name})
+    return created
+
+
+def load_method(path: Path | str) -> Reconstructor:
+    """The method of a file that :func:`convert` wrote, in evaluation mode."""
+    path = Path(path)
+    description = _description(path)
+    method = create_method(description["method"], **description["config"])
+    load_checkpoint(method, path)
+    method.eval()
+    return method
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """Which method a file's weights are of, and its configuration."""
+    read_tensors(path)  # says what is wrong with the file
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+    if "method" not in metadata:
+        raise InputError(
+            "does not say which method it is of", where=str(path), expected="import-weights' output"
+        )
+    return {"method": metadata["method"], "config": json.loads(metadata["config"])}
+
+
+def _renamed(tensors: Tensors, layout: Layout, where: str) -> Tensors:
+    renamed: Tensors = {}
+    for name, tensor in tensors.items():
+        if any(re.fullmatch(pattern, name) for pattern in layout.ignore):
+            continue
+        found = [p for p in layout.rename if re.fullmatch(p, name)]
+        if not found:
+            expected = "one of " + ", ".join(layout.rename)
+            raise InputError(f"{name}: not of this layout", where=where, expected=expected)
+        renamed[re.sub(found[0], layout.rename[found[0]], name)] = tensor
+    return renamed
