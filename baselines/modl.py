@@ -16,6 +16,7 @@ from bench.operators import solve_normal_equations
 from bench.operators.norms import relative_norms
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    Layout,
     Recipe,
     Reconstruction,
     Reconstructor,
@@ -77,6 +78,14 @@ RECIPROCAL = {
 }
 
 
+# as the MnM-MOL authors name them: five convolutions, a ReLU between each two
+RELEASED = Layout(
+    rename={r"f\.lam": "lam"}
+    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)},
+    config=RECIPROCAL,
+)
+
+
 class MoDL(Reconstructor):
     """K iterations that share one network and one weight (Aggarwal, Mani, Jacob 2019).
 
@@ -94,6 +103,7 @@ class MoDL(Reconstructor):
     Config = MoDLConfig
     config: MoDLConfig
     variants: ClassVar = {"original": Variant(), "reciprocal": Variant(config=RECIPROCAL)}
+    layouts: ClassVar = {"mnm-mol": RELEASED}
 
     def __init__(self, config: MoDLConfig) -> None:
         super().__init__(config)

@@ -13,6 +13,7 @@ from bench.operators import project_onto_data, solve_normal_equations
 from bench.operators.norms import per_sample, sample_norms
 from bench.reconstructor import (
     Backbone,
+    Layout,
     Probe,
     Recipe,
     Reconstruction,
@@ -56,8 +57,8 @@ class MCNetConfig(EquilibriumMethodConfig):
             ε > 0 were trained with an adjoint s² too large and need s² (for scale s).
         range_scale: how far the denoiser's input, scaled to [0, 1] for each sample, is stretched
             about 0.5.
-        spectral_norm, spectral_size: operator norm of every convolution of N, determined on images
-            of so many pixels.
+        lipschitz, spectral_size: bound of N: every convolution is normalised to its ``depth``-th
+            root, on images of so many pixels; None: no bound.
         denoising_noise, pretraining: noise range of the denoiser's pretraining, relative to the
             image's scale, and its share of the training steps.
         cg_iterations, cg_tol: of solves with operators that have no exact one.
@@ -73,7 +74,7 @@ class MCNetConfig(EquilibriumMethodConfig):
     rho: float = 1.0
     consistency: float = 1.0
     range_scale: float = 1.09375
-    spectral_norm: float | None = 0.9
+    lipschitz: float | None = 0.9
     spectral_size: int = 40
     denoising_noise: tuple[float, float] = (0.0, 0.1)
     pretraining: float = 0.5
@@ -88,9 +89,22 @@ class MCNetConfig(EquilibriumMethodConfig):
         check(self.rho > 0, "rho", self.rho, "above 0")
         check(self.consistency > 0, "consistency", self.consistency, "above 0")
         check(self.spectral_size >= 3, "spectral_size", self.spectral_size, "at least 3")
+        check(self.lipschitz is None or self.lipschitz > 0, "lipschitz", self.lipschitz, "above 0")
         check(self.range_scale > 0, "range_scale", self.range_scale, "above 0")
         check(0 <= self.pretraining < 1, "pretraining", self.pretraining, "in [0, 1)")
         check(self.cg_iterations >= 1, "cg_iterations", self.cg_iterations, "at least 1")
+
+
+# epsilon = 0, on luma; the file's `weight` is what its `weight_orig` and `weight_u` give
+RELEASED = Layout(
+    rename={
+        r"f\.alpha": "beta",
+        r"f\.dncnn\.dncnn\.(\d+)\.weight_orig": r"network.layers.\1.weight",
+        r"f\.dncnn\.dncnn\.(\d+)\.weight_u": r"network.layers.\1.u",
+    },
+    ignore=(r"f\.dncnn\.dncnn\.\d+\.weight",),
+    config={"channels": 1, "backbone": {"method": "srcnn", "config": {"channels": 1}}},
+)
 
 
 class MCNet(EquilibriumMethod):
@@ -136,6 +150,8 @@ class MCNet(EquilibriumMethod):
         ),
     }
 
+    layouts: ClassVar = {"sr-mcnet": RELEASED}
+
     def __init__(self, config: MCNetConfig) -> None:
         super().__init__(config)
         backbone = config.backbone
@@ -147,7 +163,7 @@ class MCNet(EquilibriumMethod):
             config.width,
             config.depth,
             norm="none",
-            spectral_norm=config.spectral_norm,
+            spectral_norm=config.lipschitz and config.lipschitz ** (1 / config.depth),
             image_size=config.spectral_size,
         )
         self.beta = nn.Parameter(torch.tensor(config.beta))

@@ -12,7 +12,15 @@ from bench.measure.lipschitz import ball_estimate
 from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
-from bench.reconstructor import Probe, Recipe, Reconstruction, TrainingState, Variant, check
+from bench.reconstructor import (
+    Layout,
+    Probe,
+    Recipe,
+    Reconstruction,
+    TrainingState,
+    Variant,
+    check,
+)
 from bench.task import Batch, Task
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 from methods.equilibrium_method import (
@@ -72,6 +80,13 @@ class MnMMOLConfig(EquilibriumMethodConfig):
         check(self.estimate_steps >= 0, "estimate_steps", self.estimate_steps, "0 or more")
 
 
+# the authors' names: five convolutions, a ReLU between each two
+RELEASED = Layout(
+    rename={r"f\.lam": "lam"}
+    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)}
+)
+
+
 class MnMMOL(EquilibriumMethod):
     """Multi-coil MRI by a locally monotone operator (John, Chand, Jacob 2023).
 
@@ -115,6 +130,8 @@ class MnMMOL(EquilibriumMethod):
             },
         ),
     }
+
+    layouts: ClassVar = {"mnm-mol": RELEASED}
 
     def __init__(self, config: MnMMOLConfig) -> None:
         super().__init__(config)

@@ -12,7 +12,15 @@ from bench.measure.lipschitz import sphere_estimate
 from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
-from bench.reconstructor import Probe, Recipe, Reconstruction, TrainingState, Variant, check
+from bench.reconstructor import (
+    Layout,
+    Probe,
+    Recipe,
+    Reconstruction,
+    TrainingState,
+    Variant,
+    check,
+)
 from bench.task import Batch, Task
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 from methods.equilibrium_method import (
@@ -117,6 +125,13 @@ STABLE_RECIPE = {
 ISBI = {"m": 0.1, "alpha": 2 * 0.1 / (2 - 0.1) ** 2, "shift": 0.0}
 
 
+# the authors' names: five convolutions, a ReLU between each two
+RELEASED = Layout(
+    rename={r"f\.lam": "lam"}
+    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)}
+)
+
+
 class MOL(EquilibriumMethod):
     """MOL without any constraint: it may diverge, and is there to show it (ISBI, figure 2).
 
@@ -138,6 +153,8 @@ class MOL(EquilibriumMethod):
         "isbi": Variant(config=ISBI, recipe={"loss": "complex"}),
         "stable": Variant(config=STABLE, recipe=STABLE_RECIPE),
     }
+
+    layouts: ClassVar = {"mol": RELEASED}
 
     def __init__(self, config: MOLConfig) -> None:
         super().__init__(config)
