@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from baselines.sense import SEARCH_VALUES
 from bench.networks import DnCNN
 from bench.operators import project_onto_data, solve_normal_equations
 from bench.reconstructor import (
@@ -25,8 +26,8 @@ from bench.task import Task
 from methods.equilibrium import SolverConfig, solve
 from methods.equilibrium_method import Iteration
 
-# as many values, and as dense, as every tuned baseline gets
-SEARCH_VALUES = tuple(float(10 ** (-2 + k / 4)) for k in range(13))
+# DnCNN as it is makes both iterations diverge; bounded so, N cannot expand, and they settle
+STABLE = Variant(config={"spectral_norm": 1.0, "batch_norm": False})
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class DenoiserPriorConfig(ReconstructorConfig):
         weight: w of the prior before tuning.
         width, depth: of the DnCNN; 17 layers in its paper and in MCNet's comparison.
         batch_norm: affine, on the middle layers. It is not norm-bounded.
-        spectral_norm: of every convolution; None: not normalised, and nothing guarantees that the
-            iteration converges (a sample then returns the iterate of the lowest residual).
+        spectral_norm: of every convolution; None: not normalised, as in MCNet's comparison, and
+            nothing keeps the iteration from diverging (a sample then returns the iterate of the
+            lowest residual).
         output_scale: factor on the last layer's initial weights.
         denoising_noise: range of the noise levels that the denoiser is trained at. One level by
             default: a blind denoiser takes a fixed point's clean image for what it is, and stops
@@ -150,7 +152,7 @@ class DenoiserPrior(Reconstructor):
 
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:
-        network = {"width": 8, "depth": 4, "batch_norm": False}
+        network = {"width": 8, "depth": 4, "batch_norm": False, "output_scale": 0.01}
         solver = SolverConfig(method="picard", tol=1e-4, max_iter=20)
         return {**cls.for_task(task), **network, "weight": 0.5, "solver": solver}
 
@@ -193,6 +195,7 @@ class PnPADMM(DenoiserPrior):
     variants: ClassVar = {
         "penalised": Variant(),
         "constrained": Variant(config={"formulation": "constrained"}),
+        "stable": STABLE,
     }
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from baselines.pnp_admm import DenoiserPrior, DenoiserPriorConfig
+from baselines.pnp_admm import STABLE, DenoiserPrior, DenoiserPriorConfig
 from bench.operators.norms import relative_norms
-from bench.reconstructor import Probe, Reconstruction
+from bench.reconstructor import Probe, Reconstruction, Variant
 from methods.equilibrium import solve
 from methods.equilibrium_method import Iteration
 
@@ -31,6 +31,7 @@ class RED(DenoiserPrior):
   author={Romano, Yaniv and Elad, Michael and Milanfar, Peyman},
   journal={SIAM Journal on Imaging Sciences}, volume={10}, pages={1804--1844}, year={2017}}"""
     Config = DenoiserPriorConfig
+    variants: ClassVar = {"unbounded": Variant(), "stable": STABLE}
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         adjoint = physics.A_adjoint(y)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from baselines.bicubic import SuperResolutionConfig
-from bench.reconstructor import Recipe, Reconstruction, Reconstructor, Trace, check
+from bench.reconstructor import Layout, Recipe, Reconstruction, Reconstructor, Trace, check
 
 if TYPE_CHECKING:
     from bench.task import Task
@@ -49,6 +49,9 @@ class SRCNN(Reconstructor):
   journal={IEEE Transactions on Pattern Analysis and Machine Intelligence},
   volume={38}, number={2}, pages={295--307}, year={2016}}"""
     tasks = ("superres",)
+    layouts: ClassVar = {
+        "sr-mcnet": Layout(rename={r"(conv[123]\.(?:weight|bias))": r"network.\1"})
+    }
     Config = SRCNNConfig
     config: SRCNNConfig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -26,14 +27,14 @@ from bench.task import Task
 # as many values, and as dense, as every tuned baseline gets; the seventh is the published 1
 SEARCH_VALUES = tuple(float(10 ** (-1.5 + k / 4)) for k in range(13))
 DEFAULT_BACKBONES = {1: "srcnn", 2: "unet"}  # by channels, as MCNet's
-# of noisy data of many coils; a fixed penalty is then faster by far than the balanced one
+# for noisy data of many coils; the penalty kept is then faster by far than the adapted one
 NOISY = {"fidelity": 3e3, "rho": 20.0, "adapted": 0}
 FACTOR, RATIO = 2.0, 10.0  # penalty's change, and where the residuals are this far apart
 
 
 @dataclass(frozen=True)
 class TVTVConfig(ReconstructorConfig):
-    """Published values by default.
+    """Published values by default, but for ``adapted`` and the inner solves.
 
     Attributes:
         backbone: the method whose image is w: fitted on its own, then frozen.
@@ -61,14 +62,12 @@ class TVTVConfig(ReconstructorConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.beta >= 0, "beta", self.beta, "0 or more")
         check(self.rho > 0, "rho", self.rho, "above 0")
-        check(self.adapted >= 0, "adapted", self.adapted, "0 or more")
-        check(self.tol >= 0, "tol", self.tol, "0 or more")
-        check(self.max_iter >= 1, "max_iter", self.max_iter, "at least 1")
-        holds = self.fidelity is None or self.fidelity > 0
-        check(holds, "fidelity", self.fidelity, "above 0, or none")
-        check(self.cg_iterations >= 1, "cg_iterations", self.cg_iterations, "at least 1")
+        for name in ("beta", "adapted", "tol"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        check(self.fidelity is None or self.fidelity > 0, "fidelity", self.fidelity, "above 0")
+        for name in ("max_iter", "cg_iterations"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         check(0 <= self.cg_tol < 1, "cg_tol", self.cg_tol, "in [0, 1)")
 
 
@@ -88,7 +87,8 @@ class TVTV(Reconstructor):
 
     A sample stops where ``||(D x - d, x - p)||`` relative to the larger of ``||(D x, x)||`` and
     ``||(d, p)||``, and ``||D^H Δd + Δp||`` (Δ: since the last iteration) relative to the larger of
-    ``||D^H a||`` and ``||b||``, are both below the tolerance. The image is p, which fits the data.
+    ``||D^H a||`` and ``||b||`` (at least a hundredth of the former), are both below the tolerance.
+    The image is p, which fits the data.
 
     Sources: Vella, Mota 2021, with the settings of MCNet's comparison; Boyd et al. 2011 (ADMM, its
     penalty and stop); Li, Osher 2009 (the median).
@@ -112,8 +112,6 @@ class TVTV(Reconstructor):
         self.backbone.requires_grad_(False)
         self.register_buffer("beta", torch.tensor(config.beta))
 
-    # ------------------------------------------------------------------ the backbone
-
     @classmethod
     def for_task(cls, task: Task) -> dict[str, Any]:
         name = DEFAULT_BACKBONES.get(task.channels, DEFAULT_BACKBONES[2])
@@ -126,7 +124,7 @@ class TVTV(Reconstructor):
         values = cls.for_task(task)
         name = values["backbone"]["method"]
         backbone = {"method": name, "config": method_class(name).small(task)}
-        return {**values, "backbone": backbone, "max_iter": 20}
+        return {**values, "backbone": backbone, "max_iter": 10}
 
     def supports(self, task: Task) -> bool:
         return super().supports(task) and self.backbone.supports(task)
@@ -142,17 +140,15 @@ class TVTV(Reconstructor):
     def networks(self) -> tuple[nn.Module, ...]:
         return self.backbone.networks()
 
-    # ------------------------------------------------------------------ the minimisation
-
     @torch.no_grad()
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         """The backbone's image is the intermediate, its traces come first."""
-        config, beta = self.config, float(self.beta)
+        config = self.config
         guess = self.backbone.reconstruct(y, physics)
-        batch = _Batch.begin(guess.image, guess.image if x0 is None else x0, y, physics, config)
+        batch = _Batch(guess.image, guess.image if x0 is None else x0, y, physics, config.rho)
         found = _Found(guess.image)
         for k in range(config.max_iter):
-            residual = batch.iterate(beta, config, adapt=k < config.adapted)
+            residual = batch.iterate(float(self.beta), config, adapt=k < config.adapted)
             found.record(batch, residual, config.tol)
             if config.tol > 0:
                 if bool(found.stopped.all()):
@@ -168,8 +164,7 @@ class TVTV(Reconstructor):
     ) -> Self:
         config = self.config
         if fixed_iterations is not None:
-            changed = replace(config, tol=0.0, cg_tol=0.0, max_iter=fixed_iterations)
-            return self.view(config=changed)
+            tol, max_iter, config = 0.0, fixed_iterations, replace(config, cg_tol=0.0)
         tol = config.tol if tol is None else tol
         return self.view(config=replace(config, tol=tol, max_iter=max_iter or config.max_iter))
 
@@ -184,15 +179,13 @@ def differences(x: Tensor) -> Tensor:
 
 def differences_adjoint(d: Tensor) -> Tensor:
     """The adjoint of :func:`differences`, ``(B, 2, C, H, W)`` to images."""
-    along_h, along_w = d[:, 0], d[:, 1]
-    return along_h.roll(1, -2) - along_h + along_w.roll(1, -1) - along_w
+    return d[:, 0].roll(1, -2) - d[:, 0] + d[:, 1].roll(1, -1) - d[:, 1]
 
 
 def shrink_to_two(v: Tensor, centre: Tensor, beta: float, step: Tensor) -> Tensor:
     """The minimiser of ``|d| + β |d - centre| + (d - v)² / (2 step)``, entry by entry.
 
-    The derivative of the first two takes three values. The minimiser is the median of v minus the
-    step times each of them, and of the two points where it jumps.
+    The median of the two kinks, and of v minus the step times each of the three slopes.
     """
     between = torch.where(centre > 0, 1 - beta, beta - 1)
     outside = (1 + beta) * step
@@ -200,43 +193,17 @@ def shrink_to_two(v: Tensor, centre: Tensor, beta: float, step: Tensor) -> Tenso
     return torch.stack(candidates).median(dim=0).values
 
 
-@dataclass
 class _Batch:
-    """The samples that are still iterated.
+    """The samples that are still iterated; ``index (B,)`` says which of the whole batch."""
 
-    Attributes:
-        index: which of the whole batch they are, ``(B,)``.
-        edges: ``D w``.
-        inverse: of ``D^H D + I`` in the Fourier basis, over pixels.
-        rho: penalty, ``(B,)``.
-    """
-
-    physics: Any
-    inverse: Tensor
-    index: Tensor
-    y: Tensor
-    edges: Tensor
-    rho: Tensor
-    d: Tensor
-    p: Tensor
-    a: Tensor
-    b: Tensor
-
-    @staticmethod
-    def begin(w: Tensor, x0: Tensor, y: Tensor, physics: Any, config: TVTVConfig) -> _Batch:
-        d, batch = differences(x0), w.shape[:1]
-        return _Batch(
-            physics,
-            inverse=1 / (1 + _spectrum(w)),
-            index=torch.arange(len(w), device=w.device),
-            y=y,
-            edges=differences(w),
-            rho=torch.full(batch, config.rho, dtype=w.dtype, device=w.device),
-            d=d,
-            p=x0,
-            a=torch.zeros_like(d),
-            b=torch.zeros_like(x0),
-        )
+    def __init__(self, w: Tensor, x0: Tensor, y: Tensor, physics: Any, rho: float) -> None:
+        self.physics, self.y = physics, y
+        self.index = torch.arange(len(w), device=w.device)
+        self.rho = torch.full_like(w[:, 0, 0, 0], rho)
+        self.edges = differences(w)
+        self.d, self.p = differences(x0), x0
+        self.a, self.b = torch.zeros_like(self.d), torch.zeros_like(x0)
+        self.inverse = 1 / (1 + _spectrum(w))
 
     def iterate(self, beta: float, config: TVTVConfig, adapt: bool) -> Tensor:
         """One iteration; the larger of the two relative residuals, ``(B,)``."""
@@ -244,8 +211,7 @@ class _Batch:
         rhs = differences_adjoint(d - self.a) + p - self.b
         x = torch.fft.irfft2(torch.fft.rfft2(rhs) * self.inverse, s=rhs.shape[-2:])
         slopes = differences(x)
-        step = per_sample(1 / self.rho, slopes)
-        self.d = shrink_to_two(slopes + self.a, self.edges, beta, step)
+        self.d = shrink_to_two(slopes + self.a, self.edges, beta, per_sample(1 / self.rho, slopes))
         self.a = self.a + slopes - self.d
         self.p = self._fit(x, config)
         self.b = self.b + x - self.p
@@ -255,8 +221,9 @@ class _Batch:
         pull = torch.maximum(sample_norms(differences_adjoint(self.a)), sample_norms(self.b))
         if adapt:
             self._adapt(primal, dual)
-        tiny = torch.finfo(size.dtype).tiny
-        return torch.maximum(primal / size.clamp_min(tiny), dual / pull.clamp_min(tiny))
+        size = size.clamp_min(torch.finfo(size.dtype).tiny)
+        # where everything is flat, nothing pulls, and what is left of it is rounding
+        return torch.maximum(primal / size, dual / torch.maximum(pull, 0.01 * size))
 
     def _fit(self, x: Tensor, config: TVTVConfig) -> Tensor:
         """The new p."""
@@ -288,10 +255,11 @@ class _Batch:
         stays = ~stopped[self.index]
         if bool(stays.all()) or not hasattr(self.physics, "select"):
             return self
-        physics = self.physics.select(stays.nonzero().squeeze(1))
-        shared = ("physics", "inverse")
-        tensors = {k: v[stays] for k, v in vars(self).items() if k not in shared}
-        return _Batch(physics, self.inverse, **tensors)
+        other = copy.copy(self)
+        other.physics = self.physics.select(stays.nonzero().squeeze(1))
+        for name in ("index", "y", "rho", "edges", "d", "p", "a", "b"):
+            setattr(other, name, getattr(self, name)[stays])
+        return other
 
 
 class _Found:
@@ -316,8 +284,8 @@ class _Found:
 
     def trace(self) -> Trace:
         evaluations = torch.zeros_like(self.iterations)  # the backbone's are in its own traces
-        history = torch.stack(self.history)
-        return Trace(self.iterations, evaluations, self.residual, self.stopped, history)
+        fields = (self.iterations, evaluations, self.residual, self.stopped)
+        return Trace(*fields, torch.stack(self.history))
 
 
 def _spectrum(like: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,12 +135,13 @@ def list_(
     plugin: Plugins = [],  # noqa: B006
 ) -> None:
     """List what there is."""
+    from bench import listing
     from bench.config import nearest
 
-    listings: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "methods": _methods,
-        "tasks": _tasks,
-        "suites": _suites,
+    listings = {
+        "methods": listing.methods,
+        "tasks": listing.tasks,
+        "suites": listing.suites,
     }
     if what not in listings:
         raise InputError(f"{what!r}", where="list", expected=nearest(what, listings))
@@ -154,6 +154,47 @@ def list_(
     for entry in entries:
         table.add_row(*(_cell(value) for value in entry.values()))
     out.print(table)
+
+
+@app.command("import-weights")
+def import_weights(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A released checkpoint.")],
+    layout: Annotated[str, typer.Option("--from", metavar="LAYOUT", help="How it names tensors.")],
+    method: Annotated[str, typer.Option(metavar="NAME", help="The method it is of.")],
+    output: Annotated[Path, typer.Option("--out", metavar="FILE", help="Safetensors to write.")],
+    backbone: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Imported weights of its backbone.")
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+) -> None:
+    """Convert other authors' weights; bench.weights.load_method and suites read the result."""
+    from bench.weights import convert
+
+    _add_plugins(plugin)
+    created = convert(file, layout, method, output, backbone)
+    count = sum(tensor.numel() for tensor in created.state_dict().values())
+    out.print(f"{output}: {created.name}, {count:,} numbers", highlight=False, markup=False)
+
+
+@app.command()
+def new(
+    what: Annotated[str, typer.Argument(metavar="method")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As it will stand in suites.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR")] = Path(),
+) -> None:
+    """Write a file with a method that works, to be changed."""
+    from bench.skeleton import write_method
+
+    if what != "method":
+        raise InputError(f"{what!r}", where="new", expected="method")
+    path = write_method(name, folder)
+    out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    out.print(
+        f"try it: equibench run quick --plugin {path} --add-method {name}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -259,40 +300,6 @@ def _print_outcome(outcome: Any, plan: Any) -> None:
         job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
         text = f"{outcome.statuses[key]}: {job.kind} of {job.method}: {message} (log: {log})"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _methods() -> list[dict[str, Any]]:
-    from bench import registry
-
-    return [
-        {
-            "name": name,
-            "family": cls.family,
-            "paper": cls.paper,
-            "tasks": list(cls.tasks),
-            "variants": list(cls.variants),
-            "parameters": sum(p.numel() for p in cls(cls.Config()).parameters()),
-        }
-        for name, cls in registry.methods().items()
-    ]
-
-
-def _tasks() -> list[dict[str, Any]]:
-    from bench import registry
-
-    return [
-        {"name": name, "about": (cls.__doc__ or "").splitlines()[0], "protocol": str(cls.protocol)}
-        for name, cls in registry.tasks().items()
-    ]
-
-
-def _suites() -> list[dict[str, Any]]:
-    from bench.suite import load, shipped
-
-    return [
-        {"name": name, "title": suite.title, "methods": [m.shown_as for m in suite.methods]}
-        for name, suite in ((name, load(name)) for name in shipped())
-    ]
 
 
 def _cell(value: Any) -> str:

@@ -54,7 +54,8 @@ class _DeepinvMethod(Reconstructor):
     def __init__(self, config: DeepinvConfig) -> None:
         super().__init__(config)
         if config.version != deepinv.__version__:
-            raise InputError(f"deepinv {config.version}", expected=f"{deepinv.__version__}, as here")
+            here = f"{deepinv.__version__}, as here"
+            raise InputError(f"deepinv {config.version}", expected=here)
         self.model = _create(self.target, config.arguments, self.name)
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:

@@ -163,7 +163,8 @@ class _Method:
             self.fitting["training"] = as_dict(
                 TrainingConfig(validation_samples=self.fitting["training"]["validation_samples"])
             )
-        self.evaluating = as_dict(build(EvaluateConfig, suite.evaluate, f"{where}.evaluate"))
+        evaluating = {**suite.evaluate, **entry.evaluate}
+        self.evaluating = as_dict(build(EvaluateConfig, evaluating, f"{where}.evaluate"))
         self.backbones = [
             _Method(suite, _backbone_entry(entry, method), task, data)
             for method in self.method.requires().values()

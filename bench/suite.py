@@ -38,7 +38,7 @@ class MethodEntry(_Strict):
 
     Attributes:
         label: in tables.
-        config, recipe, training: fields that differ from the method's and the suite's.
+        config, recipe, training, evaluate: fields that differ from the method's and the suite's.
         backbone: the method that this one is built on, where it is built on one.
         weights: released weights instead of a training.
         train_on, test_on: instead of the suite's.
@@ -50,6 +50,7 @@ class MethodEntry(_Strict):
     config: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     training: dict[str, Any] = {}
+    evaluate: dict[str, Any] = {}
     backbone: MethodEntry | None = None
     weights: WeightsEntry | None = None
     train_on: list[str] | None = None

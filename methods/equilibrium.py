@@ -38,7 +38,8 @@ class SolverConfig:
         max_iter: most evaluations of the map.
         memory: residuals that Anderson combines.
         regularization: relative to each remembered residual's own norm, so that it acts the same
-            at every tolerance and scale.
+            at every tolerance and scale; or ``absolute``, as in the code of several authors, where
+            it takes over near the fixed point and holds the iteration up.
         damping: weight of the residuals in Anderson's step, 1 for none.
         keep: what a sample returns: the evaluation with the lowest residual, or the last.
     """
@@ -48,6 +49,7 @@ class SolverConfig:
     max_iter: int = 50
     memory: int = 5
     regularization: float = 1e-6
+    absolute: bool = False
     damping: float = 1.0
     keep: Literal["lowest", "last"] = "lowest"
 
@@ -270,7 +272,10 @@ class _Anderson:
         norms = gram.diagonal(dim1=1, dim2=2).sqrt().clamp_min(torch.finfo(torch.float64).tiny)
         cosines = gram / (norms.unsqueeze(1) * norms.unsqueeze(2))
         identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-        matrix = cosines + self.config.regularization * identity
+        amount = torch.full_like(norms, self.config.regularization)
+        if self.config.absolute:
+            amount = amount / norms.square()
+        matrix = cosines + amount.unsqueeze(2) * identity
         solution = torch.linalg.solve_ex(matrix, (1 / norms).unsqueeze(2))[0].squeeze(2)
         unnormalised: Tensor = solution / norms
         return unnormalised / unnormalised.sum(1, keepdim=True)

@@ -125,7 +125,26 @@ class _LUSER(Reconstructor):
     Config = LUSERConfig
     config: LUSERConfig
     # the loss of the final image, or of all K (the mean of the others times K - 1 is their sum)
-    variants: ClassVar = {"final": Variant(), "aux": Variant(recipe={"auxiliary": 7.0})}
+    variants: ClassVar = {
+        "final": Variant(),
+        "aux": Variant(recipe={"auxiliary": 7.0}),
+        # not the authors': a gentle start, an inexact gradient, for short trainings
+        "short": Variant(
+            config={
+                "spectral_norm": 0.7,
+                "equilibrium": EquilibriumConfig(
+                    forward=SolverConfig(tol=1e-2, max_iter=10),
+                    backward=SolverConfig(tol=3e-2, max_iter=4),
+                ),
+            },
+            recipe={
+                "learning_rate": 1e-3,
+                "warmup_steps": 20,
+                "schedule": "cosine",
+                "clip_norm": 1.0,
+            },
+        ),
+    }
     shared: ClassVar[bool]
 
     def __init__(self, config: LUSERConfig) -> None:

@@ -32,14 +32,18 @@ from methods.equilibrium_method import (
     Iteration,
 )
 
-SOLVERS = EquilibriumConfig(
-    forward=SolverConfig(
-        method="anderson", tol=1e-5, max_iter=200, damping=0.9, regularization=1e-4
-    ),
-    backward=SolverConfig(
-        method="anderson", tol=1e-5, max_iter=100, damping=0.9, regularization=1e-4
-    ),
+# the regulariser is absolute in the released code, and its numbers need it: it holds the iteration
+# up before the fixed point, where images of the released weights are worse (docs/decisions/0008)
+ANDERSON = SolverConfig(
+    method="anderson",
+    tol=1e-5,
+    max_iter=200,
+    damping=0.9,
+    regularization=1e-4,
+    absolute=True,
+    keep="last",
 )
+SOLVERS = EquilibriumConfig(forward=ANDERSON, backward=replace(ANDERSON, max_iter=100))
 DEFAULT_BACKBONES = {1: "srcnn", 2: "unet"}  # by channels; "UNET for MRI" is the paper's
 
 
@@ -272,9 +276,6 @@ class MCNet(EquilibriumMethod):
     def residual(self, x: Tensor, y: Tensor, physics: Any) -> None:
         """None: the image alone does not determine the next iterate."""
         return None
-
-    def to_convergence(self, tol: float, max_iter: int) -> Self:
-        return self.with_solver(tol=tol, max_iter=max_iter)
 
     def with_solver(
         self,

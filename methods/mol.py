@@ -153,7 +153,6 @@ class MOL(EquilibriumMethod):
         "isbi": Variant(config=ISBI, recipe={"loss": "complex"}),
         "stable": Variant(config=STABLE, recipe=STABLE_RECIPE),
     }
-
     layouts: ClassVar = {"mol": RELEASED}
 
     def __init__(self, config: MOLConfig) -> None:

@@ -103,7 +103,7 @@ def _stops(method: Reconstructor, config: EvaluateConfig) -> dict[str, Reconstru
 
 def _warm_up(method: Reconstructor, batch: Batch) -> None:
     with torch.no_grad():
-        method.reconstruct(batch.y, batch.physics)
+        method.with_solver(max_iter=2).reconstruct(batch.y, batch.physics)
 
 
 def _score(
@@ -183,7 +183,8 @@ def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch) -> No
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    write_atomic(folder / f"{sample.subject.replace('/', '-')}--{sample.sample}.npz", buffer.getvalue())
+    name = f"{sample.subject.replace('/', '-')}--{sample.sample}.npz"
+    write_atomic(folder / name, buffer.getvalue())
 
 
 def _synchronise(tensor: Tensor) -> None:

@@ -19,7 +19,7 @@ from bench.data.masks import draw_mask
 from bench.data.splits import load_split
 from bench.errors import InputError
 from bench.operators import MultiCoilMRI
-from bench.operators.fourier import fft2c, magnitude, to_channels
+from bench.operators.fourier import fft2c, ifft2c, magnitude, to_channels
 from bench.operators.sense import sense_image
 from bench.reconstructor import check
 from bench.task import Batch, Protocol, Sample, Split, Task
@@ -50,6 +50,9 @@ class MultiCoilConfig:
         noise: standard deviation of complex Gaussian noise on the samples (``E|n|^2 = noise^2``),
             relative to the largest coil-image magnitude; a pair is a range, drawn per sample.
         redraw_masks: whether training sees new masks each epoch.
+        scaling: of the measurements, see :class:`MultiCoilTask`; ``coil-maximum`` is the MOL
+            authors' (largest magnitude of the fully sampled coil images: not from measured data
+            alone), for their weights.
     """
 
     dataset: Literal["brain-phantom", "complex-images", "kspace"] = "brain-phantom"
@@ -65,6 +68,7 @@ class MultiCoilConfig:
     center_fraction: float = 0.08
     noise: float | tuple[float, float] = 0.01
     redraw_masks: bool = True
+    scaling: Literal["sense-percentile", "coil-maximum"] = "sense-percentile"
     channels: Literal[2] = 2
 
     def __post_init__(self) -> None:
@@ -155,12 +159,13 @@ class MultiCoilTask(Task):
     def batch(self, split: Split, indices: Sequence[int], epoch: int | None = None) -> Batch:
         samples = [self.samples(split)[i] for i in indices]
         measured = [self._measure(sample, epoch) for sample in samples]
-        images, maps, masks, kspaces = (
+        images, maps, masks, kspaces, peaks = (
             torch.stack(tensors) for tensors in zip(*measured, strict=True)
         )
         physics = MultiCoilMRI(masks.unsqueeze(1), maps)
         y, x = to_channels(kspaces), to_channels(images)
-        scale = _percentile_of_sense(y, physics)
+        coil_maximum = self.config.scaling == "coil-maximum"
+        scale = peaks if coil_maximum else _percentile_of_sense(y, physics)
         wide = scale.view(-1, 1, 1, 1)
         return Batch(
             x=x / wide,
@@ -183,8 +188,8 @@ class MultiCoilTask(Task):
             [self.data_seed, name, stream, 0 if epoch is None else epoch + 1]
         )
 
-    def _measure(self, sample: Sample, epoch: int | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Image, coil maps, mask and masked k-space of one sample."""
+    def _measure(self, sample: Sample, epoch: int | None) -> tuple[Tensor, ...]:
+        """Image, coil maps, mask, masked k-space and coil images' maximum of one sample."""
         config = self.config
         source = self._slice(sample)
         shape = source.image.shape
@@ -199,7 +204,7 @@ class MultiCoilTask(Task):
         kspace = self._kspace(source, image, maps)
         kspace = kspace + self._noise(image * maps, self._rng(sample, NOISE, epoch))
         mask_tensor = torch.from_numpy(mask)
-        return image, maps, mask_tensor, kspace * mask_tensor
+        return image, maps, mask_tensor, kspace * mask_tensor, ifft2c(kspace).abs().max()
 
     def _slice(self, sample: Sample) -> Slice:
         return self.source.slice(sample, self._rng(sample, MAPS, None))

@@ -116,3 +116,75 @@ def test_not_yaml(tmp_path: Path):
         load(str(path))
     with pytest.raises(InputError, match=r"unknown suite 'quik' .expected one of quick"):
         load("quik")
+
+
+def with_backbone(content):
+    content["methods"] = [
+        {"name": "unet", "config": {"width": 4, "pools": 1}, "training": {"steps": 3}},
+        {
+            "name": "mcnet",
+            "backbone": {
+                "name": "unet",
+                "config": {"width": 4, "pools": 1},
+                "training": {"steps": 3},
+            },
+            "config": {"width": 4, "depth": 3},
+        },
+        {"name": "mcnet", "label": "mcnet (default backbone)", "config": {"width": 4}},
+    ]
+
+
+def test_a_backbone_is_a_job_of_its_own_that_suites_share(write_suite):
+    plan = expand(load(str(write_suite(with_backbone))))
+    by_label = {(row["method"], row["kind"]): row["job"] for row in plan.table["jobs"]}
+    backbone = by_label["mcnet", "backbone"]
+    assert backbone == by_label["unet", "fit"]
+    assert plan.jobs[by_label["mcnet", "fit"]].requires == (backbone,)
+    other = by_label["mcnet (default backbone)", "backbone"]
+    assert other != backbone
+    assert plan.jobs[other].method == "unet"
+    order = list(plan.jobs)
+    assert order.index(backbone) < order.index(by_label["mcnet", "fit"])
+
+
+def test_methods_can_have_tasks_of_their_own(write_suite):
+    def change(content):
+        content["tasks"]["photographs"] = {"task": "superres", "config": {"scale": 3}}
+        only = {"train_on": ["photographs"], "test_on": ["photographs"]}
+        content["methods"] = ["zero-filled", {"name": "rcan", "config": {"groups": 1}, **only}]
+
+    plan = expand(load(str(write_suite(change))))
+    (fit,) = [job for job in plan.jobs.values() if (job.method, job.kind) == ("rcan", "fit")]
+    # what the task says is filled in
+    assert fit.config["channels"] == 1
+    assert fit.config["scale"] == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"name": "mcnet", "backbone": "unett"}, "unet"),
+        ({"name": "mcnet", "backbone": "srcnn"}, "mri-multicoil"),
+        ({"name": "modl", "backbone": "unet"}, "not built on"),
+        ({"name": "srcnn"}, "superres"),
+        ({"name": "modl", "test_on": ["smal"]}, "small"),
+        ({"name": "mol", "weights": {"file": "/nowhere.pth", "layout": "mol"}}, "no such file"),
+        ({"name": "deepinv:Nothing"}, "unknown name"),
+        (
+            {"name": "deepinv:PGD", "config": {"arguments": {"prior": {"deepinv": "TVPriorr"}}}},
+            "TVPrior",
+        ),
+        ({"name": "mnm-mol", "config": {"delta": 0.0}}, "delta = 0.0"),
+        ({"name": "mol", "config": {"alpha": 1.2}}, "alpha = 1.2"),
+        ({"name": "mol-sn", "config": {"m": 1.0}}, "m = 1.0"),
+        ({"name": "luser-dw", "config": {"stages": 0}}, "stages = 0"),
+    ],
+)
+def test_a_method_outside_its_domain_is_refused_before_any_work(write_suite, entry, named):
+    def change(content):
+        content["methods"] = [entry]
+
+    with pytest.raises(InputError) as error:
+        expand(load(str(write_suite(change))))
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""A small MOL problem in float64, and the same written out with dense matrices."""
+"""Small problems in float64, and the same written out with dense matrices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from bench.operators import MultiCoilMRI
+from bench.reconstructor import Reconstructor
+from bench.registry import create_method
 from methods.equilibrium import EquilibriumConfig
 from methods.mol import MOLLR, MOLConfig
 
@@ -89,5 +91,56 @@ def mol_problem() -> Callable[..., Problem]:
             target = torch.randn(batch, 2, size, size, dtype=dtype)
             y = physics.A(target) + 0.05 * torch.randn(batch, 2, coils, size, size, dtype=dtype)
         return Problem(method, physics, y, target)
+
+    return build
+
+
+class DenseOperator:
+    """Another operator's one sample as a matrix, with exact solves; autograd sees plain algebra."""
+
+    def __init__(self, physics: Any, x: Tensor) -> None:
+        size = x[0].numel()
+        basis = torch.eye(size, dtype=x.dtype).view(size, 1, *x.shape[1:])
+        rows = [physics.A(e) for e in basis]
+        self.image, self.low, self.inner = x.shape, rows[0].shape, physics
+        self.matrix = torch.stack([row.flatten() for row in rows], dim=1)
+        self.eigenvalues, self.vectors = torch.linalg.eigh(self.matrix.T @ self.matrix)
+
+    def A(self, x: Tensor) -> Tensor:  # noqa: N802
+        return (self.matrix @ x.flatten()).view(self.low)
+
+    def A_adjoint(self, y: Tensor) -> Tensor:  # noqa: N802
+        return (self.matrix.T @ y.flatten()).view(self.image)
+
+    def A_adjoint_A(self, x: Tensor) -> Tensor:  # noqa: N802
+        return self.A_adjoint(self.A(x))
+
+    def solve_normal(self, rhs: Tensor, weight: Any, shift: Any) -> Tensor:
+        inside = (self.vectors.T @ rhs.flatten()) / (weight * self.eigenvalues + shift)
+        return (self.vectors @ inside).view(self.image)
+
+    def A_dagger(self, y: Tensor) -> Tensor:  # noqa: N802
+        if hasattr(self.inner, "solve_normal"):
+            return (torch.linalg.pinv(self.matrix) @ y.flatten()).view(self.image)
+        return self.solve_normal(self.A_adjoint(y), 1.0, 1e-6)  # what stands for it elsewhere
+
+    def upsample(self, y: Tensor) -> Tensor:
+        return self.inner.upsample(y)
+
+
+@pytest.fixture
+def dense() -> type[DenseOperator]:
+    """``dense(physics, x)``."""
+    return DenseOperator
+
+
+@pytest.fixture
+def create() -> Callable[..., Reconstructor]:
+    """``create(name, **config)``: with random weights, the same ones every time, in float64."""
+
+    def build(name: str, **config: Any) -> Reconstructor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return create_method(name, **config).double().eval()
 
     return build
