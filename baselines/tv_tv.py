@@ -138,7 +138,7 @@ class TVTV(Reconstructor):
         return self
 
     def networks(self) -> tuple[nn.Module, ...]:
-        return self.backbone.networks()
+        return self.backbone.networks() or ()
 
     @torch.no_grad()
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:

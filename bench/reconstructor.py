@@ -298,8 +298,11 @@ class Reconstructor(deepinv.models.Reconstructor):
         """
         return None
 
-    def networks(self) -> tuple[nn.Module, ...]:
-        """The modules whose calls count as network evaluations: by default, every direct child."""
+    def networks(self) -> tuple[nn.Module, ...] | None:
+        """The modules whose calls count as network evaluations: by default, every direct child.
+
+        None: which they are is not known, and nothing is counted.
+        """
         return tuple(self.children())
 
     def view(self, **attributes: Any) -> Self:

@@ -293,7 +293,7 @@ class MCNet(EquilibriumMethod):
         return (Probe(lambda x: x - self.denoise(x), result.image),)
 
     def networks(self) -> tuple[nn.Module, ...]:
-        return (*self.backbone.networks(), self.network)
+        return (*(self.backbone.networks() or ()), self.network)
 
     def recipe(self) -> Recipe:
         """A denoiser first; then Adam 1e-4, β at 1e-3."""

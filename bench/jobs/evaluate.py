@@ -126,10 +126,11 @@ def _score(
         "psnr": (quality.psnr(reference, image, data_range), "dB"),
         "ssim": (quality.ssim(reference, image, data_range), ""),
         "nmse": (quality.nmse(reference, image), ""),
-        "nfe": (float(count.network), "evaluations"),
         "seconds": (seconds, "s"),
         "data_fidelity": (fidelity, "||A x - y||"),
     }
+    if method.networks() is not None:
+        metrics["nfe"] = (float(count.network), "evaluations")
     if residual is not None:
         metrics["residual"] = (float(residual), "")
     probes = method.probes(result, batch.y, batch.physics) if estimators else ()

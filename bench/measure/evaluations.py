@@ -27,7 +27,8 @@ def count_evaluations(method: Reconstructor) -> Iterator[EvaluationCount]:
     def hook(_module: Any, inputs: tuple[Tensor, ...]) -> None:
         count.network += inputs[0].shape[0]
 
-    handles = [network.register_forward_pre_hook(hook) for network in method.networks()]
+    networks = method.networks() or ()
+    handles = [network.register_forward_pre_hook(hook) for network in networks]
     try:
         yield count
     finally:

@@ -30,7 +30,8 @@ def counts(name: str, **config: Any) -> tuple[int, int]:
 )
 def test_counts_for_ct_mri_and_deblurring(name: str, published: tuple[int, ...]) -> None:
     for channels, count in enumerate(published, start=1):
-        assert counts(name, channels=channels, **QUICK) == (count, count)
+        # without norms of convolutions, which take time to determine and have no parameters
+        assert counts(name, channels=channels, spectral_norm=None) == (count, count)
 
 
 @pytest.mark.parametrize("name", ["de-grad", "de-prox", "de-admm"])

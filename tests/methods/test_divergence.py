@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import bench
 from bench.errors import Diverged
+from bench.task import Batch
 from bench.testing import multicoil_problem
 from bench.training import Trainer, TrainingConfig
 from methods.equilibrium import EquilibriumConfig, SolverConfig
@@ -19,10 +19,14 @@ METHODS = ["picard", "anderson"]
 
 
 class Expansive(nn.Module):
-    """``3 x + sin(40 x) + 1 / 10``: of slope above 1, and with a kink for Anderson everywhere."""
+    """``c x + sin(40 x) + 1 / 10``."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        return 3 * x + torch.sin(40 * x) + 0.1
+        return self.factor * x + torch.sin(40 * x) + 0.1
 
 
 @pytest.mark.parametrize("solver", METHODS)
@@ -32,9 +36,10 @@ def test_an_expansive_network_is_recorded_as_not_converged(
 ) -> None:
     """Plain iteration runs until float32 overflows; what is returned is finite."""
     p = multicoil_problem(batch=2, size=(8, 8))
-    config = SolverConfig(solver, tol=1e-4, max_iter=300, keep=keep)
+    config = SolverConfig(solver, tol=1e-4, max_iter=100, keep=keep)
     method = create("mol", width=4, depth=2, alpha=1.0, equilibrium=EquilibriumConfig(config))
-    method.network = Expansive()
+    # (Anderson finds the unstable fixed point of a map that is nearly linear)
+    method.network = Expansive(30.0 if solver == "picard" else 3.0)
     with torch.no_grad():
         result = method.float().reconstruct(p.y, p.physics)
     (trace,) = result.traces
@@ -43,7 +48,7 @@ def test_an_expansive_network_is_recorded_as_not_converged(
     assert torch.isfinite(trace.residual).all()
     assert (trace.residual > 1e-4).all()
     if solver == "picard":
-        assert (trace.iterations < 300).all()  # stopped where it was no longer finite
+        assert (trace.iterations < 100).all()  # stopped where it was no longer finite
     if solver == "picard" and keep == "last":
         assert result.image.abs().max() > 1e10
 
@@ -62,15 +67,27 @@ def test_a_gradient_through_it_does_not_raise(create: Any) -> None:
     assert not backward.converged.any()
 
 
-@pytest.mark.parametrize(
-    ("parameter", "message"), [("lam", "loss is nan"), ("network.layers.0.weight", "loss is nan")]
-)
-def test_training_names_what_is_not_finite(tmp_path: Path, parameter: str, message: str) -> None:
-    task = bench.create_task("mri-multicoil", size=32, coils=3)
-    method = bench.create_method("mol", task, variant="stable", width=4, depth=2)
+class OneBatch:
+    """A task as far as the first training step needs it."""
+
+    channels = 2
+    problem = multicoil_problem(batch=2, size=(8, 8))
+
+    def samples(self, split: str) -> range:
+        return range(2)
+
+    def batch(self, split: str, indices: Any, epoch: int | None = None) -> Batch:
+        p, ones = self.problem, torch.ones(2)
+        return Batch(p.x, p.y, p.physics, (), ones, ones)
+
+
+@pytest.mark.parametrize("parameter", ["lam", "network.layers.0.weight"])
+def test_training_names_what_is_not_finite(create: Any, tmp_path: Path, parameter: str) -> None:
+    method = create("mol", variant="stable", width=4, depth=2).float()
     with torch.no_grad():
         method.get_parameter(parameter).fill_(torch.nan)
-    config = TrainingConfig(steps=2, validate_every=2, validation_samples=1)
-    trainer = Trainer(method, task, method.recipe(), config, 0, tmp_path / "resume.safetensors")
-    with pytest.raises(Diverged, match=message + " at step 0"):
+    config = TrainingConfig(steps=2)
+    file = tmp_path / "resume.safetensors"
+    trainer = Trainer(method, OneBatch(), method.recipe(), config, 0, file)
+    with pytest.raises(Diverged, match="the loss is nan at step 0"):
         trainer.run()

@@ -170,21 +170,21 @@ def test_without_a_denoiser_it_is_the_nearest_consistent_image(
 
 
 def test_a_contractive_denoiser_does_not_suffice(create: Any) -> None:
-    """The paper's Theorem 1: R = -0.9 I, S = {0}, β = 0. λ grows by 1.9 a pass, beyond float64."""
+    """The paper's Theorem 1: R = -0.9 I, S = {0}, β = 0. λ grows by 1.9 a pass."""
     physics = BicubicDownsampling(1, (6, 6)).double()
     y = torch.zeros(1, 1, 6, 6, dtype=torch.float64)
     x0 = torch.ones_like(y)
     assert torch.allclose(physics.A(x0), x0)
-    plain = SolverConfig("picard", tol=1e-6, max_iter=2000)
+    plain = SolverConfig("picard", tol=1e-6, max_iter=300)
     method = create("mcnet", **SMALL | {"beta": 0.0, "equilibrium": EquilibriumConfig(plain)})
     method.denoise = lambda x: -0.9 * x
     with torch.no_grad():
         result = method.reconstruct(y, physics, x0)
     trace = result.traces[-1]
     assert not trace.converged.any()
-    assert int(trace.iterations) < 2000  # it stopped where the state was no longer finite
+    assert int(trace.iterations) == 300
     assert torch.isfinite(result.image).all()
-    history = trace.history[2:500, 0]
+    history = trace.history[2:, 0]
     assert torch.allclose(history, torch.full_like(history, 0.9 / 1.9))
 
 
