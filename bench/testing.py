@@ -309,11 +309,11 @@ def honest_counts(subject: Subject) -> None:
 CHECKS: dict[str, Callable[[Subject], None]] = {
     check.__name__: check
     for check in (
+        arguments_untouched,  # first: the others use one problem twice
         deterministic,
         batch_independent,
         scale,
         gradient_reaches_everything,
-        arguments_untouched,
         only_measurements_matter,
         settled_where_it_says,
         any_size,

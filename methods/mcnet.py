@@ -53,7 +53,9 @@ class MCNetConfig(EquilibriumMethodConfig):
 
     Attributes:
         backbone: the method whose image is made consistent: fitted on its own, then frozen.
-        epsilon: radius of the data-consistency set ``||A x - y|| <= ε``; 0 is equality.
+        epsilon: radius of the data-consistency set ``||A x - y|| <= ε``; 0 is equality. With noisy
+            multi-coil data equality is ill-posed (where A has full rank one image is left, the
+            least-squares fit with all its noise): there, 5 % of ``||y||`` is the default.
         epsilon_relative: ε is a share of ``||y||`` (for data that is scaled sample by sample).
         beta: initial weight of the backbone's image, learned.
         rho: of ADMM.
@@ -136,14 +138,9 @@ class MCNet(EquilibriumMethod):
     config: MCNetConfig
     variants: ClassVar = {
         "published": Variant(),
-        # noisy multi-coil data fits no image exactly: ε > 0; Anderson to 1e-3, inexact gradient
+        # not the authors': Anderson to 1e-3, an inexact gradient
         "short": Variant(
-            config={
-                "epsilon": 0.05,
-                "epsilon_relative": True,
-                "equilibrium": SHORT_SOLVERS,
-                "loose_tol": 1e-2,
-            },
+            config={"equilibrium": SHORT_SOLVERS, "loose_tol": 1e-2},
             recipe={
                 "learning_rate": 1e-3,
                 "group_rates": {"beta": 1e-2},
@@ -176,7 +173,10 @@ class MCNet(EquilibriumMethod):
     def for_task(cls, task: Task) -> dict[str, Any]:
         name = DEFAULT_BACKBONES.get(task.channels, DEFAULT_BACKBONES[2])
         backbone = {"method": name, "config": method_class(name).for_task(task)}
-        return {**super().for_task(task), "backbone": backbone}
+        values = {**super().for_task(task), "backbone": backbone}
+        if task.channels == 2:  # noisy multi-coil data is fitted by no image, or by a useless one
+            values |= {"epsilon": 0.05, "epsilon_relative": True}
+        return values
 
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:

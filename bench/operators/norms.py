@@ -13,9 +13,13 @@ def sample_norms(x: Tensor) -> Tensor:
 
 
 def relative_norms(difference: Tensor, reference: Tensor) -> Tensor:
-    """``||difference|| / ||reference||`` of every sample, ``(B,)``; 0 / 0 is 0."""
+    """``||difference|| / ||reference||`` of every sample, ``(B,)``; 0 / 0 is 0.
+
+    NaN where the reference has overflowed: a finite difference over infinity would pass for 0.
+    """
     norms = sample_norms(reference)
-    return sample_norms(difference) / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+    ratios = sample_norms(difference) / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+    return torch.where(torch.isinf(norms), torch.nan, ratios)
 
 
 def per_sample(factors: Tensor, x: Tensor) -> Tensor:
