@@ -75,7 +75,7 @@ def test_mcnet_reproduces_the_published_cell(data_root: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("name", "held_up", "further"), [("butterfly", 34.05, 33.18), ("bird", 42.03, 41.45)]
+    ("name", "held_up", "further"), [("butterfly", 34.07, 33.18), ("bird", 42.03, 41.45)]
 )
 def test_mcnet_loses_quality_on_the_way_to_its_fixed_point(
     data_root: Path, name: str, held_up: float, further: float
