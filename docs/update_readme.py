@@ -12,14 +12,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "results" / "runs"
-PICTURES = {"quick": ("reconstruction-phantom-4x.png", "Reconstructions of a phantom")}
+PICTURES = {"quick": ("reconstruction-phantom-4x-1.png", "Reconstructions of a phantom")}
 
 
 def main() -> None:
     """Replace what stands between the marks of each suite."""
     readme = ROOT / "README.md"
     text = readme.read_text()
-    for suite in ("quick", "real-brain"):
+    for suite in ("quick", "real-brain", "released-weights"):
         report = RUNS / suite / "report" / suite
         if (report / "table.md").is_file():
             text = replaced(text, suite, shown(suite, report))
