@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import definitions
 from bench.config import as_dict, build, nearest
+from bench.data.readers import file_hash
 from bench.errors import InputError
 from bench.jobs.evaluate import EvaluateConfig
 from bench.jobs.spec import Job
@@ -24,7 +25,7 @@ from bench.registry import (
 from bench.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
 from bench.task import Split, Task
 from bench.training import TrainingConfig
-from bench.weights import file_hash, layout_of, load_released, weights_path
+from bench.weights import layout_of, load_released, weights_path
 
 
 @dataclass(frozen=True)

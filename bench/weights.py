@@ -5,7 +5,6 @@ Nothing is ever unpickled but tensors (``weights_only``).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -59,17 +58,6 @@ def weights_path(file: str, data: Path | None) -> Path:
             "weights need a data folder", where=file, expected="--data DIR or EQUIBENCH_DATA"
         )
     return data / file
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file. Raises InputError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"unreadable ({error.strerror})", where=str(path), expected="a file"
-        ) from error
 
 
 def layout_of(cls: type[Reconstructor], name: str) -> Layout:

@@ -88,6 +88,21 @@ class EquilibriumConfig:
     backward: SolverConfig = field(default_factory=SolverConfig)
     gradient: Literal["implicit", "jacobian-free", "unrolled"] = "implicit"
 
+    def changed(
+        self,
+        tol: float | None = None,
+        max_iter: int | None = None,
+        fixed_iterations: int | None = None,
+    ) -> EquilibriumConfig:
+        """With another forward solver; with ``fixed_iterations`` the backward looks at no value
+        either.
+        """
+        forward = self.forward.changed(tol, max_iter, fixed_iterations)
+        if fixed_iterations is None:
+            return replace(self, forward=forward)
+        backward = self.backward.changed(fixed_iterations=self.backward.max_iter)
+        return replace(self, forward=forward, backward=backward)
+
 
 @dataclass
 class FixedPoint:

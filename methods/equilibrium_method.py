@@ -119,12 +119,13 @@ class EquilibriumMethod(Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
-        solvers = self.config.equilibrium
-        solvers = replace(solvers, forward=solvers.forward.changed(tol, max_iter, fixed_iterations))
-        if fixed_iterations is not None:  # nothing looks at a value, backward as well
-            backward = solvers.backward.changed(fixed_iterations=solvers.backward.max_iter)
-            solvers = replace(solvers, backward=backward)
-        return self.view(config=replace(self.config, equilibrium=solvers))
+        changes: dict[str, Any] = {
+            "equilibrium": self.config.equilibrium.changed(tol, max_iter, fixed_iterations)
+        }
+        if fixed_iterations is not None:  # nothing looks at a value, in inner solves either
+            known = self.config.__dataclass_fields__
+            changes |= {name: 0.0 for name in ("cg_tol", "cg_backward_tol") if name in known}
+        return self.view(config=replace(self.config, **changes))
 
     def to_convergence(self, tol: float, max_iter: int) -> Self:
         """By :meth:`reference`, Anderson accelerated, whatever the method's own stop is."""

@@ -190,11 +190,7 @@ class _LUSER(Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
-        solvers = self.config.equilibrium
-        solvers = replace(solvers, forward=solvers.forward.changed(tol, max_iter, fixed_iterations))
-        if fixed_iterations is not None:  # nothing looks at a value, backward as well
-            backward = solvers.backward.changed(fixed_iterations=solvers.backward.max_iter)
-            solvers = replace(solvers, backward=backward)
+        solvers = self.config.equilibrium.changed(tol, max_iter, fixed_iterations)
         return self.view(config=replace(self.config, equilibrium=solvers))
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:

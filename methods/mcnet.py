@@ -277,17 +277,6 @@ class MCNet(EquilibriumMethod):
         """None: the image alone does not determine the next iterate."""
         return None
 
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        view = super().with_solver(tol, max_iter, fixed_iterations)
-        if fixed_iterations is None:
-            return view
-        return view.view(config=replace(view.config, cg_tol=0.0))
-
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """I - R at the image: the map whose norm the convolutions bound."""
         return (Probe(lambda x: x - self.denoise(x), result.image),)

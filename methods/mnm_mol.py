@@ -196,17 +196,6 @@ class MnMMOL(EquilibriumMethod):
         config = replace(self.config, splitting="proximal", cg_iterations=200, cg_tol=1e-4)
         return self.view(config=config)
 
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        view = super().with_solver(tol, max_iter, fixed_iterations)
-        if fixed_iterations is None:
-            return view
-        return view.view(config=replace(view.config, cg_tol=0.0))
-
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         return (Probe(lambda x: self.displacement(x, physics), result.image),)
 

@@ -218,17 +218,6 @@ class MOL(EquilibriumMethod):
         exact = replace(config, alpha=1.0, shift=shift, cg_iterations=200, cg_tol=1e-4)
         return self.view(config=exact)
 
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        view = super().with_solver(tol, max_iter, fixed_iterations)
-        if fixed_iterations is None:
-            return view
-        return view.view(config=replace(view.config, cg_tol=0.0, cg_backward_tol=0.0))
-
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         return (Probe(self.denoise, result.image),)
 

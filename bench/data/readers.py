@@ -6,6 +6,8 @@ that names the file and what was expected.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
 import zipfile
 from pathlib import Path
@@ -203,3 +205,15 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         f"is damaged: {str(error)[:120]}", where=str(path), expected="a readable .npz"
     )
+
+
+@functools.cache
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file. Raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"unreadable ({error.strerror})", where=str(path), expected="a file"
+        ) from error

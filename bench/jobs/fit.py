@@ -8,13 +8,14 @@ from typing import Any
 from safetensors.torch import save
 
 from bench.config import build
+from bench.data.readers import file_hash
 from bench.errors import InputError
 from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
 from bench.reconstructor import Recipe, Reconstructor
 from bench.store import write_atomic
 from bench.training import Report, Trainer, TrainingConfig
-from bench.weights import file_hash, load_checkpoint, load_released, weights_path
+from bench.weights import load_checkpoint, load_released, weights_path
 
 
 def fit(job: Job, context: Context, report: Report) -> int:

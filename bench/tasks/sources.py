@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.data import phantom
 from bench.data.coil_maps import MapPhase, estimate_espirit, simulate_coil_maps
-from bench.data.readers import read_complex_images, read_kspace
+from bench.data.readers import file_hash, read_complex_images, read_kspace
 from bench.errors import InputError
 from bench.task import Sample
 
@@ -131,7 +131,7 @@ class ComplexImageSource:
         self.samples(subjects)
 
     def content_hash(self) -> str:
-        return _file_hash(self.path)
+        return file_hash(self.path)
 
 
 class KspaceSource:
@@ -159,7 +159,7 @@ class KspaceSource:
 
     def content_hash(self) -> str:
         files = sorted((*self.folder.glob("*.npz"), *self.folder.glob("*.cfl")))
-        return hashlib.sha256(" ".join(_file_hash(path) for path in files).encode()).hexdigest()
+        return hashlib.sha256(" ".join(file_hash(path) for path in files).encode()).hexdigest()
 
     def _path(self, subject: str) -> Path:
         for suffix in (".npz", ".cfl"):
@@ -205,14 +205,3 @@ def _lower_resolution(images: Complex, size: int) -> Complex:
     # transforms are not orthonormal here: the mean of the image stays
     scaled: Complex = (lower * (size / images.shape[-1]) ** 2).astype(np.complex64)
     return scaled
-
-
-@functools.cache
-def _file_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"unreadable ({error.strerror})", where=str(path), expected="a file"
-        ) from error

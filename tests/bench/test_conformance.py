@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench import registry, testing
+from bench import problems, registry
 from bench.errors import InputError
 from bench.reconstructor import Recipe, Reconstruction, Reconstructor, Trace
 from bench.testing import CHECKS, Subject, check_method, subjects
@@ -187,6 +187,6 @@ def test_a_method_of_no_known_task_is_not_waved_through(registered: Any) -> None
 
 
 def test_problems_differ_by_sample() -> None:
-    problem = testing.multicoil_problem()
+    problem = problems.multicoil_problem()
     assert not torch.equal(problem.physics.mask[0], problem.physics.mask[1])
     assert not torch.equal(problem.physics.coil_maps[0], problem.physics.coil_maps[1])
