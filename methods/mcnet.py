@@ -184,7 +184,10 @@ class MCNet(EquilibriumMethod):
         name = values["backbone"]["method"]
         backbone = {"method": name, "config": method_class(name).small(task)}
         own = {"width": 8, "depth": 3, "beta": 0.5, "spectral_size": 12, "cg_iterations": 20}
-        return {**values, **own, "equilibrium": SHORT_SOLVERS, "backbone": backbone}
+        # untrained, it does not always settle: a few plain steps magnify no rounding
+        plain = SolverConfig(method="picard", tol=1e-3, max_iter=10, keep="last")
+        solvers = EquilibriumConfig(forward=plain, backward=plain)
+        return {**values, **own, "equilibrium": solvers, "backbone": backbone}
 
     def supports(self, task: Task) -> bool:
         return super().supports(task) and self.backbone.supports(task)
@@ -225,7 +228,7 @@ class MCNet(EquilibriumMethod):
         if guess is None:
             with torch.no_grad():
                 guess = self.backbone.reconstruct(y, physics).image
-        start = guess if x0 is None else x0
+        y, start = _measured(y, physics), guess if x0 is None else x0
         duals = [torch.zeros_like(guess)]
         step = self._equality
         if self.config.epsilon > 0:
@@ -294,6 +297,12 @@ class MCNet(EquilibriumMethod):
             learning_rate=1e-4,
             group_rates={"beta": 1e-3},
         )
+
+
+def _measured(y: Tensor, physics: Any) -> Tensor:
+    """``y`` with zeros where nothing was sampled: there it is in no residual."""
+    mask = getattr(physics, "mask", None)
+    return y if mask is None else y * mask.unsqueeze(1)
 
 
 def _onto_ball(t: Tensor, radius: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from bench import create_method
 from bench.deepinv_import import deepinv
 from bench.errors import InputError
 from bench.operators import BicubicDownsampling
-from bench.testing import Problem, multicoil_problem, superres_problem
+from bench.problems import Problem, multicoil_problem, superres_problem
 from methods.equilibrium import SolverConfig
 
 TINY = {"width": 6, "depth": 3, "batch_norm": False}

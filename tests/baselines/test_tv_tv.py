@@ -19,8 +19,8 @@ from baselines.tv_tv import (
 )
 from bench import create_method, create_task
 from bench.operators import BicubicDownsampling, MultiCoilMRI
+from bench.problems import multicoil_problem, superres_problem
 from bench.reconstructor import Reconstruction
-from bench.testing import multicoil_problem, superres_problem
 
 
 def dense(f: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bench
-from bench.testing import multicoil_problem
+from bench.problems import multicoil_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 NAMES = ["de-grad", "de-prox", "de-admm"]

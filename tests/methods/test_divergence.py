@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Diverged
+from bench.problems import multicoil_problem
 from bench.task import Batch
-from bench.testing import multicoil_problem
 from bench.training import Trainer, TrainingConfig
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 

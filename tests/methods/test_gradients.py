@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.problems import multicoil_problem, superres_problem
 from bench.reconstructor import Reconstructor
-from bench.testing import multicoil_problem, superres_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 SOLVER = SolverConfig("anderson", tol=1e-13, max_iter=400)

@@ -10,8 +10,8 @@ import torch
 
 import bench
 from bench.objective import image_loss
+from bench.problems import multicoil_problem
 from bench.reconstructor import Reconstruction
-from bench.testing import multicoil_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 TIGHT = EquilibriumConfig(SolverConfig("anderson", tol=1e-12, max_iter=200))

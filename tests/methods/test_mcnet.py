@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import bench
 from bench.errors import InputError
 from bench.operators import BicubicDownsampling
-from bench.testing import multicoil_problem, superres_problem
+from bench.problems import multicoil_problem, superres_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 TIGHT = EquilibriumConfig(SolverConfig("anderson", tol=1e-12, max_iter=500))

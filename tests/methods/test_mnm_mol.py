@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 import bench
 from bench.operators import MultiCoilMRI
+from bench.problems import multicoil_problem
 from bench.reconstructor import TrainingState
 from bench.task import Batch
-from bench.testing import multicoil_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 TIGHT = EquilibriumConfig(SolverConfig("anderson", tol=1e-12, max_iter=300))
