@@ -19,6 +19,9 @@ Mode = Literal["exact", "bound"]
 Tracking = Literal["lanczos", "power"]
 
 
+FIRST_ITERATIONS = 30
+
+
 class SpectralConv2d(nn.Conv2d):
     """A convolution of stride 1, zero-padded to the same size, of operator norm ``sigma``.
 
@@ -93,8 +96,7 @@ class SpectralConv2d(nn.Conv2d):
         u = probe(self.weight.new_empty(1, out_channels, image_size, image_size))
         self.register_buffer("u", u.clone())
         self._sensitivities: dict[bool, tuple[tuple[object, ...], Tensor]] = {}
-        # a random vector's gain is far too small: the first steps would have a wild network
-        self.u = self._left_vector(probe(self.u), tol=0.0, max_iter=20)
+        self._fresh = True  # nothing is computed until something is called
 
     def forward(self, input: Tensor) -> Tensor:
         return F.conv2d(input, self.normalized_weight(), self.bias, padding=self.padding)
@@ -129,16 +131,22 @@ class SpectralConv2d(nn.Conv2d):
             # near the answer, and yet with a part in every direction: u may be another's
             start = _unit(self.u) + 0.3 * _unit(probe(self.u))
             u, v = self._power_iteration(self._left_vector(start, self.tol, self.max_iter))
-        elif self.tracking == "lanczos":
-            u, v = self._power_iteration(self._left_vector(self.u, 0.0, self.iterations))
+        elif self._fresh or self.tracking == "lanczos":
+            # a random vector's gain is far too small: the first steps would have a wild network
+            iterations = FIRST_ITERATIONS if self._fresh else self.iterations
+            u, v = self._power_iteration(self._left_vector(self.u, 0.0, iterations))
         else:
             u, v = self._power_iteration(self.u)
             for _ in range(self.iterations - 1):
                 u, v = self._power_iteration(u)
         if self.training:
-            self.u = u
+            self.u, self._fresh = u, False
         # <u, conv(v, W)> is linear in W; this is what W is multiplied with
         return cast(Tensor, conv2d_weight(v, self.weight.shape, u, padding=self.padding))
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._fresh = False  # `u` goes on from where it was saved
 
     def _power_iteration(self, u: Tensor) -> tuple[Tensor, Tensor]:
         v = _unit(self._adjoint(u))
