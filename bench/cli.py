@@ -95,7 +95,7 @@ def plan(
 ) -> None:
     """Show the jobs of a suite, and which are done."""
     from bench.runner import DEFAULT_ROOT
-    from bench.store import Store
+    from bench.store import UNAVAILABLE, Store
 
     planned = _plan(suite, data, only, exclude, add_method, seeds, plugin)
     store = Store(directory or DEFAULT_ROOT / planned.suite.name)
@@ -109,7 +109,7 @@ def plan(
             row["train_task"],
             row["test_task"] or "",
             str(row["train_seed"]),
-            result.status if result else "to do",
+            result.status if result else "unavailable" if row["job"] == UNAVAILABLE else "to do",
         )
     out.print(table)
 

@@ -22,6 +22,7 @@ from bench.registry import (
     task_class,
     variant_of,
 )
+from bench.store import UNAVAILABLE
 from bench.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
 from bench.task import Split, Task
 from bench.training import TrainingConfig
@@ -60,6 +61,9 @@ def expand(
     graph = _Graph()
     for entry in entries:
         for train_on in suite.train_on if entry.train_on is None else entry.train_on:
+            if entry.unavailable:
+                graph.leave_out(entry, train_on, entry.test_on or suite.test_on)
+                continue
             method = _Method(suite, entry, tasks[train_on], data)
             for seed in seeds if seeds is not None else suite.seeds:
                 labels: dict[str, Any] = {"method": entry.shown_as, "variant": entry.variant or ""}
@@ -92,6 +96,13 @@ class _Graph:
     def add(self, job: Job, kind: str, **labels: Any) -> None:
         self.jobs[job.key] = job
         self.rows.append({"job": job.key, "kind": kind, **labels})
+
+    def leave_out(self, entry: MethodEntry, train_on: str, test_on: Sequence[str]) -> None:
+        """Lines without jobs, for what is unavailable."""
+        method_class(entry.name)
+        labels = {"method": entry.shown_as, "variant": entry.variant or "", "train_task": train_on}
+        row = {"job": UNAVAILABLE, "kind": "evaluate", **labels, "train_seed": 0}
+        self.rows += [{**row, "test_task": label} for label in test_on]
 
 
 class _Open:

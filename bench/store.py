@@ -26,6 +26,8 @@ from bench.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+# stands for a job's key in the table of a suite where there can be no job
+UNAVAILABLE = "unavailable"
 SCHEMA = 1
 FINISHED = ("ok", "diverged")  # outcomes that running again would only repeat
 

@@ -41,6 +41,7 @@ class MethodEntry(_Strict):
         config, recipe, training, evaluate: fields that differ from the method's and the suite's.
         backbone: the method that this one is built on, where it is built on one.
         weights: released weights instead of a training.
+        unavailable: why nothing can be run (weights that are not at hand); tables say so.
         train_on, test_on: instead of the suite's.
     """
 
@@ -53,6 +54,7 @@ class MethodEntry(_Strict):
     evaluate: dict[str, Any] = {}
     backbone: MethodEntry | None = None
     weights: WeightsEntry | None = None
+    unavailable: str = ""
     train_on: list[str] | None = None
     test_on: list[str] | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.store import UNAVAILABLE
 from reports.suite_results import Entry, SuiteResults, line_of
 from reports.tables.table import Table, seconds
 
@@ -57,7 +58,8 @@ def render_page(results: SuiteResults, tables: Sequence[Table], pictures: Sequen
 
 def _jobs(results: SuiteResults) -> list[dict[str, Any]]:
     """Every job of the suite once, in its order."""
-    return [_job(results, key) for key in dict.fromkeys(entry.job for entry in results.entries)]
+    keys = dict.fromkeys(entry.job for entry in results.entries)
+    return [_job(results, key) for key in keys if key != UNAVAILABLE]
 
 
 def _job(results: SuiteResults, key: str) -> dict[str, Any]:

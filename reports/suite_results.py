@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.statistics import Summary, summarise
+from bench.store import UNAVAILABLE
 from reports.folder import Folder
 
 OWN_STOP = "{}"
@@ -136,7 +137,8 @@ class SuiteResults:
 
     def job(self, key: str) -> Mapping[str, Any]:
         """A job as it ran; with status ``not run`` if it never did."""
-        return self.folder.jobs.get(key) or {"job": key, "status": "not run"}
+        missing = UNAVAILABLE if key == UNAVAILABLE else "not run"
+        return self.folder.jobs.get(key) or {"job": key, "status": missing}
 
     def status(self, key: str) -> str:
         """How a job ended."""
@@ -144,7 +146,8 @@ class SuiteResults:
 
     def failed(self) -> list[Entry]:
         """Every entry whose job did not end well, trainings first: what they caused follows."""
-        bad = [entry for entry in self.entries if self.status(entry.job) != "ok"]
+        there = [entry for entry in self.entries if entry.job != UNAVAILABLE]
+        bad = [entry for entry in there if self.status(entry.job) != "ok"]
         first = {entry.job: entry for entry in reversed(bad)}
         unique = [entry for entry in bad if first[entry.job] is entry]
         return sorted(

@@ -188,3 +188,16 @@ def test_a_method_outside_its_domain_is_refused_before_any_work(write_suite, ent
         expand(load(str(write_suite(change))))
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_unavailable_has_lines_and_no_jobs(write_suite):
+    def change(content):
+        content["methods"] = ["zero-filled", {"name": "varnet", "unavailable": "no weights"}]
+
+    plan = expand(load(str(write_suite(change))))
+    assert {job.method for job in plan.jobs.values()} == {"zero-filled"}
+    lines = [row for row in plan.table["jobs"] if row["method"] == "varnet"]
+    assert [(row["job"], row["test_task"]) for row in lines] == [
+        ("unavailable", "small"),
+        ("unavailable", "fast"),
+    ]
