@@ -122,9 +122,11 @@ def test_a_part_of_a_suite_keeps_the_rest_of_its_table(undisturbed, tmp_path):
 
 def test_interrupted(write_suite, tmp_path):
     process = start("run", write_suite(), "--out", tmp_path / "out", start_new_session=True)
-    time.sleep(9)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("jobs/*/log.txt")) and time.monotonic() < deadline:
+        time.sleep(0.2)  # until a job runs, however slow the machine is
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 130 and "goes on from there" in errors and "Trace" not in errors
 
 

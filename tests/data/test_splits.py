@@ -25,7 +25,13 @@ def test_brain_phantom_has_every_contrast_in_every_part() -> None:
 
 
 def test_other_shipped_splits_are_as_their_data_demand() -> None:
-    assert shipped_splits() == ("brain-phantom", "multicoil", "siat200")
+    names = ("brain-phantom", "multicoil", "photographs", "siat200", "t91-set5")
+    assert shipped_splits() == names
+    set5 = load_split("t91-set5")
+    assert {subject.split("/")[0] for subject in (*set5.train, *set5.validation)} == {"t91"}
+    assert sorted(set5.test) == [
+        f"set5/{n}" for n in ("baby", "bird", "butterfly", "head", "woman")
+    ]
     siat = load_split("siat200")
     assert siat.train == ("siat-0", "siat-1", "siat-2", "siat-3")
     assert (siat.validation, siat.test) == (("siat-4",), ("siat-5", "siat-6"))

@@ -86,10 +86,11 @@ def test_the_image_is_that_of_the_steps_from_the_adjoint(create: Any, name: str)
     p = multicoil_problem(batch=2, size=(8, 6), dtype=torch.float64)
     method = create(name, **SMALL)
     randomise_statistics(method)
+    method = method.with_solver(fixed_iterations=3)  # inner solves of a fixed cost too
     iteration = method.iteration(p.y, p.physics)
     x = p.physics.A_adjoint(p.y)
     with torch.no_grad():
-        image = method.with_solver(fixed_iterations=3).reconstruct(p.y, p.physics).image
+        image = method.reconstruct(p.y, p.physics).image
         kept = method.config.equilibrium.forward.keep
         state = torch.cat((x, torch.zeros_like(x)), 1) if name == "de-admm" else x
         states = []
