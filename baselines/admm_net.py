@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,17 +110,6 @@ class ADMMNet(Reconstructor):
 
     def _start(self, y: Tensor, physics: Any) -> Tensor:
         return sense_image(y, physics, tol=1e-6 if self.config.cg_tol > 0 else 0.0)
-
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        """K is part of the network; a fixed cost is that of its conjugate gradients."""
-        if fixed_iterations is None:
-            return self
-        return self.view(config=replace(self.config, cg_tol=0.0))
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)

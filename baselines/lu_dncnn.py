@@ -70,7 +70,7 @@ class LUDnCNN(Reconstructor):
     Config = LUDnCNNConfig
     config: LUDnCNNConfig
     # the loss of the final image, or of all K (the mean of the others times K - 1 is their sum)
-    variants: ClassVar = {"final": Variant(), "aux": Variant(recipe={"auxiliary": 7.0})}
+    variants: ClassVar = {"final": Variant(), "aux": Variant(recipe={"auxiliary": 1.0})}
 
     def __init__(self, config: LUDnCNNConfig) -> None:
         super().__init__(config)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.networks import PlainCNN
+from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.norms import relative_norms
 from bench.operators.sense import sense_image
@@ -78,14 +78,6 @@ RECIPROCAL = {
 }
 
 
-# as the MnM-MOL authors name them: five convolutions, a ReLU between each two
-RELEASED = Layout(
-    rename={r"f\.lam": "lam"}
-    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)},
-    config=RECIPROCAL,
-)
-
-
 class MoDL(Reconstructor):
     """K iterations that share one network and one weight (Aggarwal, Mani, Jacob 2019).
 
@@ -103,7 +95,7 @@ class MoDL(Reconstructor):
     Config = MoDLConfig
     config: MoDLConfig
     variants: ClassVar = {"original": Variant(), "reciprocal": Variant(config=RECIPROCAL)}
-    layouts: ClassVar = {"mnm-mol": RELEASED}
+    layouts: ClassVar = {"mnm-mol": Layout(RELEASED_NAMES, config=RECIPROCAL)}
 
     def __init__(self, config: MoDLConfig) -> None:
         super().__init__(config)
@@ -156,17 +148,6 @@ class MoDL(Reconstructor):
         """Of the unrolled map, which MoDL does not iterate to its fixed point."""
         step = self._iterate(x, physics.A_adjoint(y), physics) - x
         return relative_norms(step, x)
-
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        """K is part of the network; a fixed cost is that of its conjugate gradients."""
-        if fixed_iterations is None:
-            return self
-        return self.view(config=replace(self.config, cg_tol=0.0))
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)

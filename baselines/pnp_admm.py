@@ -130,9 +130,9 @@ class DenoiserPrior(Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
+        view = super().with_solver(tol, max_iter, fixed_iterations)
         solver = self.config.solver.changed(tol, max_iter, fixed_iterations)
-        cg_tol = self.config.cg_tol if fixed_iterations is None else 0.0
-        return self.view(config=replace(self.config, solver=solver, cg_tol=cg_tol))
+        return view.view(config=replace(view.config, solver=solver))
 
     def to_convergence(self, tol: float, max_iter: int) -> Self:
         """By Anderson acceleration, whatever the method's own solver is."""

@@ -9,24 +9,22 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from bench.backbone import DEFAULT, OnBackbone
 from bench.operators import conjugate_gradient, project_onto_data
 from bench.operators.norms import per_sample, sample_norms
 from bench.reconstructor import (
     Backbone,
     Recipe,
     Reconstruction,
-    Reconstructor,
     ReconstructorConfig,
     Search,
     Trace,
     check,
 )
-from bench.registry import create_method, method_class
 from bench.task import Task
 
 # as many values, and as dense, as every tuned baseline gets; the seventh is the published 1
 SEARCH_VALUES = tuple(float(10 ** (-1.5 + k / 4)) for k in range(13))
-DEFAULT_BACKBONES = {1: "srcnn", 2: "unet"}  # by channels, as MCNet's
 # for noisy data of many coils; the penalty kept is then faster by far than the adapted one
 NOISY = {"fidelity": 3e3, "rho": 20.0, "adapted": 0}
 FACTOR, RATIO = 2.0, 10.0  # penalty's change, and where the residuals are this far apart
@@ -50,7 +48,7 @@ class TVTVConfig(ReconstructorConfig):
             correction that vanishes (published: 500 and 1e-6, of one that does not).
     """
 
-    backbone: Backbone = field(default_factory=lambda: Backbone(DEFAULT_BACKBONES[2]))
+    backbone: Backbone = field(default_factory=lambda: Backbone(DEFAULT))
     beta: float = 1.0
     rho: float = 1.0
     adapted: int = 50
@@ -71,7 +69,7 @@ class TVTVConfig(ReconstructorConfig):
         check(0 <= self.cg_tol < 1, "cg_tol", self.cg_tol, "in [0, 1)")
 
 
-class TVTV(Reconstructor):
+class TVTV(OnBackbone):
     """``min_x ||D x||_1 + β ||D (x - w)||_1  s.t.  A x = y``, with w the image of the backbone.
 
     D takes forward differences along H and W, periodic at the border, and every channel counts by
@@ -107,35 +105,17 @@ class TVTV(Reconstructor):
 
     def __init__(self, config: TVTVConfig) -> None:
         super().__init__(config)
-        values = {"channels": config.channels, **config.backbone.config}
-        self.backbone = create_method(config.backbone.method, **values)
-        self.backbone.requires_grad_(False)
+        self.stand_on(config.backbone, config.channels)
         self.register_buffer("beta", torch.tensor(config.beta))
 
     @classmethod
     def for_task(cls, task: Task) -> dict[str, Any]:
-        name = DEFAULT_BACKBONES.get(task.channels, DEFAULT_BACKBONES[2])
-        backbone = {"method": name, "config": method_class(name).for_task(task)}
         noisy = NOISY if task.name.startswith("mri") else {}
-        return {**super().for_task(task), **noisy, "backbone": backbone}
+        return {**super().for_task(task), **noisy}
 
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:
-        values = cls.for_task(task)
-        name = values["backbone"]["method"]
-        backbone = {"method": name, "config": method_class(name).small(task)}
-        return {**values, "backbone": backbone, "max_iter": 10}
-
-    def supports(self, task: Task) -> bool:
-        return super().supports(task) and self.backbone.supports(task)
-
-    def requires(self) -> dict[str, Reconstructor]:
-        return {"backbone": self.backbone}
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.backbone.eval()  # frozen
-        return self
+        return {**super().small(task), "max_iter": 10}
 
     def networks(self) -> tuple[nn.Module, ...]:
         return self.backbone.networks() or ()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,17 +115,6 @@ class UNet(Reconstructor):
     def _start(self, y: Tensor, physics: Any) -> Tensor:
         config = self.config
         return sense_image(y, physics, tol=config.start_tol, max_iter=config.start_iterations)
-
-    def with_solver(
-        self,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        fixed_iterations: int | None = None,
-    ) -> Self:
-        """Nothing is iterated but the SENSE image, whose cost can be fixed."""
-        if fixed_iterations is None:
-            return self
-        return self.view(config=replace(self.config, start_tol=0.0))
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (self.network,)

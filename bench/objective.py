@@ -32,7 +32,7 @@ def image_loss(recipe: Recipe, result: Reconstruction, batch: Batch) -> Tensor:
     loss = error(result.image)
     if recipe.auxiliary > 0 and result.intermediates:
         parts = torch.stack([error(image) for image in result.intermediates])
-        loss = loss + recipe.auxiliary * parts.mean()
+        loss = loss + recipe.auxiliary * parts.sum()
     return loss
 
 

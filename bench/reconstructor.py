@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -14,6 +14,9 @@ from bench.deepinv_import import deepinv
 
 if TYPE_CHECKING:
     from bench.task import Batch, Task
+
+# names in configurations: relative tolerances of linear solves inside a method; 0 runs to the cap
+INNER_TOLERANCES = ("cg_tol", "cg_backward_tol", "start_tol")
 
 
 def check(holds: bool, name: str, value: object, expected: str) -> None:
@@ -108,7 +111,7 @@ class Recipe:
             goes on from the best parameters, by validation, of the one before it.
         search: a single number tuned on the validation split.
         loss: mean squared error of the two channels, or of magnitudes.
-        auxiliary: weight of the mean loss of the intermediate images.
+        auxiliary: weight of the intermediate images' losses, which are added up.
         learning_rate: of Adam; ``group_rates`` gives parameters their own by name.
         warmup_steps: linear from zero.
         schedule: constant, or a cosine to zero at the last step.
@@ -276,8 +279,16 @@ class Reconstructor(deepinv.models.Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
-        """A view with other solver settings; itself where the method has no inner iteration."""
-        return self
+        """A view with other solver settings; itself where the method solves nothing.
+
+        A fixed number of iterations also means that inner solves run to their caps, so that nothing
+        on the way looks at a value. Of methods without an iteration of their own that is all.
+        """
+        known = self.config.__dataclass_fields__
+        inner: dict[str, Any] = {name: 0.0 for name in INNER_TOLERANCES if name in known}
+        if fixed_iterations is None or not inner:
+            return self
+        return self.view(config=replace(self.config, **inner))
 
     def to_convergence(self, tol: float, max_iter: int) -> Self | None:
         """A view that iterates to the fixed point itself, by the fastest way there is.

@@ -119,13 +119,9 @@ class EquilibriumMethod(Reconstructor):
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> Self:
-        changes: dict[str, Any] = {
-            "equilibrium": self.config.equilibrium.changed(tol, max_iter, fixed_iterations)
-        }
-        if fixed_iterations is not None:  # nothing looks at a value, in inner solves either
-            known = self.config.__dataclass_fields__
-            changes |= {name: 0.0 for name in ("cg_tol", "cg_backward_tol") if name in known}
-        return self.view(config=replace(self.config, **changes))
+        view = super().with_solver(tol, max_iter, fixed_iterations)
+        solvers = self.config.equilibrium.changed(tol, max_iter, fixed_iterations)
+        return view.view(config=replace(view.config, equilibrium=solvers))
 
     def to_convergence(self, tol: float, max_iter: int) -> Self:
         """By :meth:`reference`, Anderson accelerated, whatever the method's own stop is."""

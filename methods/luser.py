@@ -127,7 +127,7 @@ class _LUSER(Reconstructor):
     # the loss of the final image, or of all K (the mean of the others times K - 1 is their sum)
     variants: ClassVar = {
         "final": Variant(),
-        "aux": Variant(recipe={"auxiliary": 7.0}),
+        "aux": Variant(recipe={"auxiliary": 1.0}),
         # not the authors': a gentle start, an inexact gradient, for short trainings
         "short": Variant(
             config={

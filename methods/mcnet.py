@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from bench.backbone import DEFAULT, OnBackbone
 from bench.networks import DnCNN
 from bench.operators import project_onto_data, solve_normal_equations
 from bench.operators.norms import per_sample, sample_norms
@@ -17,12 +18,10 @@ from bench.reconstructor import (
     Probe,
     Recipe,
     Reconstruction,
-    Reconstructor,
     Stage,
     Variant,
     check,
 )
-from bench.registry import create_method, method_class
 from bench.task import Task
 from methods.equilibrium import EquilibriumConfig, FixedPoint, SolverConfig, implicit
 from methods.equilibrium_method import (
@@ -44,7 +43,6 @@ ANDERSON = SolverConfig(
     keep="last",
 )
 SOLVERS = EquilibriumConfig(forward=ANDERSON, backward=replace(ANDERSON, max_iter=100))
-DEFAULT_BACKBONES = {1: "srcnn", 2: "unet"}  # by channels; "UNET for MRI" is the paper's
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class MCNetConfig(EquilibriumMethodConfig):
     """
 
     equilibrium: EquilibriumConfig = field(default_factory=lambda: SOLVERS)
-    backbone: Backbone = field(default_factory=lambda: Backbone(DEFAULT_BACKBONES[2]))
+    backbone: Backbone = field(default_factory=lambda: Backbone(DEFAULT))
     width: int = 64
     depth: int = 6
     epsilon: float = 0.0
@@ -113,7 +111,7 @@ RELEASED = Layout(
 )
 
 
-class MCNet(EquilibriumMethod):
+class MCNet(OnBackbone, EquilibriumMethod):
     """The ADMM fixed point of ``min β/2 ||x - w||² + R's regulariser s.t. ||A x - y|| <= ε``.
 
     One pass is, for ε = 0 and the state (x, λ),
@@ -155,10 +153,7 @@ class MCNet(EquilibriumMethod):
 
     def __init__(self, config: MCNetConfig) -> None:
         super().__init__(config)
-        backbone = config.backbone
-        values = {"channels": config.channels, **backbone.config}
-        self.backbone = create_method(backbone.method, **values)
-        self.backbone.requires_grad_(False)
+        self.stand_on(config.backbone, config.channels)
         self.network = DnCNN(
             config.channels,
             config.width,
@@ -171,34 +166,18 @@ class MCNet(EquilibriumMethod):
 
     @classmethod
     def for_task(cls, task: Task) -> dict[str, Any]:
-        name = DEFAULT_BACKBONES.get(task.channels, DEFAULT_BACKBONES[2])
-        backbone = {"method": name, "config": method_class(name).for_task(task)}
-        values = {**super().for_task(task), "backbone": backbone}
+        values = super().for_task(task)
         if task.channels == 2:  # noisy multi-coil data is fitted by no image, or by a useless one
             values |= {"epsilon": 0.05, "epsilon_relative": True}
         return values
 
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:
-        values = cls.for_task(task)
-        name = values["backbone"]["method"]
-        backbone = {"method": name, "config": method_class(name).small(task)}
         own = {"width": 8, "depth": 3, "beta": 0.5, "spectral_size": 12, "cg_iterations": 20}
         # untrained, it does not always settle: a few plain steps magnify no rounding
         plain = SolverConfig(method="picard", tol=1e-3, max_iter=10, keep="last")
         solvers = EquilibriumConfig(forward=plain, backward=plain)
-        return {**values, **own, "equilibrium": solvers, "backbone": backbone}
-
-    def supports(self, task: Task) -> bool:
-        return super().supports(task) and self.backbone.supports(task)
-
-    def requires(self) -> dict[str, Reconstructor]:
-        return {"backbone": self.backbone}
-
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.backbone.eval()  # frozen
-        return self
+        return {**super().small(task), **own, "equilibrium": solvers}
 
     # ------------------------------------------------------------------ the layer
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure.lipschitz import ball_estimate
-from bench.networks import PlainCNN
+from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
@@ -80,13 +80,6 @@ class MnMMOLConfig(EquilibriumMethodConfig):
         check(self.estimate_steps >= 0, "estimate_steps", self.estimate_steps, "0 or more")
 
 
-# the authors' names: five convolutions, a ReLU between each two
-RELEASED = Layout(
-    rename={r"f\.lam": "lam"}
-    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)}
-)
-
-
 class MnMMOL(EquilibriumMethod):
     """Multi-coil MRI by a locally monotone operator (John, Chand, Jacob 2023).
 
@@ -131,7 +124,7 @@ class MnMMOL(EquilibriumMethod):
         ),
     }
 
-    layouts: ClassVar = {"mnm-mol": RELEASED}
+    layouts: ClassVar = {"mnm-mol": Layout(RELEASED_NAMES)}
 
     def __init__(self, config: MnMMOLConfig) -> None:
         super().__init__(config)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.measure.lipschitz import sphere_estimate
-from bench.networks import PlainCNN
+from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
@@ -125,13 +125,6 @@ STABLE_RECIPE = {
 ISBI = {"m": 0.1, "alpha": 2 * 0.1 / (2 - 0.1) ** 2, "shift": 0.0}
 
 
-# the authors' names: five convolutions, a ReLU between each two
-RELEASED = Layout(
-    rename={r"f\.lam": "lam"}
-    | {rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)}
-)
-
-
 class MOL(EquilibriumMethod):
     """MOL without any constraint: it may diverge, and is there to show it (ISBI, figure 2).
 
@@ -153,7 +146,7 @@ class MOL(EquilibriumMethod):
         "isbi": Variant(config=ISBI, recipe={"loss": "complex"}),
         "stable": Variant(config=STABLE, recipe=STABLE_RECIPE),
     }
-    layouts: ClassVar = {"mol": RELEASED}
+    layouts: ClassVar = {"mol": Layout(RELEASED_NAMES)}
 
     def __init__(self, config: MOLConfig) -> None:
         super().__init__(config)

@@ -1,6 +1,6 @@
 """Building blocks that methods and baselines share."""
 
-from bench.networks.cnn import PlainCNN
+from bench.networks.cnn import RELEASED_NAMES, PlainCNN
 from bench.networks.dncnn import DnCNN
 from bench.networks.spectral_norm import (
     SpectralConv2d,
@@ -8,4 +8,11 @@ from bench.networks.spectral_norm import (
     refresh_spectral_norms,
 )
 
-__all__ = ["DnCNN", "PlainCNN", "SpectralConv2d", "conv_operator_norm", "refresh_spectral_norms"]
+__all__ = [
+    "RELEASED_NAMES",
+    "DnCNN",
+    "PlainCNN",
+    "SpectralConv2d",
+    "conv_operator_norm",
+    "refresh_spectral_norms",
+]

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from bench.networks.spectral_norm import convolution, scale_last
 
+# how the released checkpoints of MOL and MnM-MOL name five convolutions, a ReLU between each two:
+# expressions for whole names, and what they are in a method with ``network`` and ``lam``
+RELEASED_NAMES = {r"f\.lam": "lam"} | {
+    rf"f\.dw\.net\.{i}\.conv\.(\w+)": rf"network.layers.{2 * i}.\1" for i in range(5)
+}
+
 
 class PlainCNN(nn.Module):
     """``depth`` convolutions 3x3 with ReLU between them, no skip connection.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from baselines.sense import SEARCH_VALUES
 from bench import create_method
 from bench.deepinv_import import deepinv
 from bench.errors import InputError
+from bench.objective import image_loss
 from bench.operators import BicubicDownsampling
 from bench.problems import Problem, multicoil_problem, superres_problem
+from bench.reconstructor import Recipe
 from methods.equilibrium import SolverConfig
 
 TINY = {"width": 6, "depth": 3, "batch_norm": False}
@@ -242,8 +245,14 @@ def test_lu_dncnn_has_the_published_parameters() -> None:
 
 
 def test_lu_dncnn_auxiliary_loss_is_the_sum_over_intermediates() -> None:
-    method = create_method("lu-dncnn", channels=1, width=6, depth=3)
-    physics = BicubicDownsampling(2, (12, 12))
-    images = method.reconstruct(torch.rand(1, 1, 6, 6), physics).intermediates
-    assert method.variants["aux"].recipe == {"auxiliary": float(len(images))}
-    assert method.variants["final"].recipe == {}
+    method = create_method("lu-dncnn", channels=1, width=6, depth=3, iterations=3)
+    physics, x = BicubicDownsampling(2, (12, 12)), torch.rand(2, 1, 12, 12)
+    result = method.reconstruct(physics.A(x), physics)
+    batch: Any = SimpleNamespace(x=x)
+    for variant, images in (
+        ("final", [result.image]),
+        ("aux", [*result.intermediates, result.image]),
+    ):
+        loss = image_loss(Recipe(**method.variants[variant].recipe), result, batch)
+        expected = sum(float((image - x).square().mean().detach()) for image in images)
+        assert float(loss.detach()) == pytest.approx(expected)
