@@ -120,8 +120,14 @@ def test_a_part_of_a_suite_keeps_the_rest_of_its_table(undisturbed, tmp_path):
     assert load_suites(folder)["tiny"] == before
 
 
+def restore_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interrupted(write_suite, tmp_path):
-    process = start("run", write_suite(), "--out", tmp_path / "out", start_new_session=True)
+    # a shell starts what it puts in the background with interrupts ignored, and that is inherited
+    options = {"start_new_session": True, "preexec_fn": restore_interrupts}
+    process = start("run", write_suite(), "--out", tmp_path / "out", **options)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "out").glob("jobs/*/log.txt")) and time.monotonic() < deadline:
         time.sleep(0.2)  # until a job runs, however slow the machine is
