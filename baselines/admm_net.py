@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from bench.networks import PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    IMAGES,
+    VOLUMES,
     Recipe,
     Reconstruction,
     Reconstructor,
@@ -27,6 +29,7 @@ class ADMMNetConfig(ReconstructorConfig):
     """K, network, λ and shift as in the MOL authors' unrolled methods; the solver is ours.
 
     Attributes:
+        axes: 2 for images, 3 for series and volumes, with convolutions of 3x3x3.
         iterations: K.
         lam, lam_trainable: initial weight of the data term, and whether it is learned.
         shift: of the solve (0.001 in the authors' code, 0 in the formula).
@@ -34,6 +37,7 @@ class ADMMNetConfig(ReconstructorConfig):
         output_scale: factor on the last layer's initial weights.
     """
 
+    axes: Literal[2, 3] = 2
     width: int = 64
     depth: int = 5
     iterations: int = 10
@@ -77,13 +81,18 @@ class ADMMNet(Reconstructor):
   author={Yang, Yan and Sun, Jian and Li, Huibin and Xu, Zongben},
   booktitle={Advances in Neural Information Processing Systems},
   volume={29}, pages={10--18}, year={2016}}"""
+    tasks: ClassVar = (*IMAGES, *VOLUMES)
     Config = ADMMNetConfig
     config: ADMMNetConfig
 
     def __init__(self, config: ADMMNetConfig) -> None:
         super().__init__(config)
         self.network: nn.Module = PlainCNN(
-            config.channels, config.width, config.depth, output_scale=config.output_scale
+            config.channels,
+            config.width,
+            config.depth,
+            output_scale=config.output_scale,
+            axes=config.axes,
         )
         self.lam = nn.Parameter(torch.tensor(config.lam), requires_grad=config.lam_trainable)
 

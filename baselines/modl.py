@@ -16,6 +16,8 @@ from bench.operators import solve_normal_equations
 from bench.operators.norms import relative_norms
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    IMAGES,
+    VOLUMES,
     Layout,
     Recipe,
     Reconstruction,
@@ -35,6 +37,7 @@ class MoDLConfig(ReconstructorConfig):
 
     Attributes:
         formulation: ``original`` (Aggarwal et al.) or ``reciprocal`` (the MOL authors').
+        axes: 2 for images, 3 for series and volumes, with convolutions of 3x3x3.
         iterations: K.
         lam: initial data-term (reciprocal) or regulariser (original) weight.
         lam_trainable: whether it is learned.
@@ -45,6 +48,7 @@ class MoDLConfig(ReconstructorConfig):
     """
 
     formulation: Literal["original", "reciprocal"] = "original"
+    axes: Literal[2, 3] = 2
     width: int = 64
     depth: int = 5
     bias: bool = False
@@ -92,6 +96,7 @@ class MoDL(Reconstructor):
   title={{MoDL}: Model-based deep learning architecture for inverse problems},
   author={Aggarwal, Hemant K. and Mani, Merry P. and Jacob, Mathews},
   journal={IEEE Transactions on Medical Imaging}, volume={38}, pages={394--405}, year={2019}}"""
+    tasks: ClassVar = (*IMAGES, *VOLUMES)
     Config = MoDLConfig
     config: MoDLConfig
     variants: ClassVar = {"original": Variant(), "reciprocal": Variant(config=RECIPROCAL)}
@@ -106,6 +111,7 @@ class MoDL(Reconstructor):
             bias=config.bias,
             batch_norm=config.batch_norm,
             output_scale=config.output_scale,
+            axes=config.axes,
         )
         self.lam = nn.Parameter(torch.tensor(config.lam), requires_grad=config.lam_trainable)
 
@@ -199,7 +205,11 @@ class MoDLCheckpointed(MoDL):
 @contextlib.contextmanager
 def _kept_statistics(network: nn.Module) -> Iterator[None]:
     """Batch norms as they are, but without a change of their running statistics."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)
+    ]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

@@ -12,6 +12,7 @@ from baselines.sense import SEARCH_VALUES
 from bench.networks import DnCNN
 from bench.operators import project_onto_data, solve_normal_equations
 from bench.reconstructor import (
+    IMAGES,
     Probe,
     Recipe,
     Reconstruction,
@@ -83,7 +84,7 @@ class DenoiserPrior(Reconstructor):
     the iteration. Afterwards the weight w is searched for on the validation split.
     """
 
-    tasks: ClassVar = ("mri-multicoil", "superres")
+    tasks: ClassVar = (*IMAGES, "superres")
     config: DenoiserPriorConfig
 
     def __init__(self, config: DenoiserPriorConfig) -> None:
@@ -153,7 +154,7 @@ class DenoiserPrior(Reconstructor):
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:
         network = {"width": 8, "depth": 4, "batch_norm": False, "output_scale": 0.01}
-        solver = SolverConfig(method="picard", tol=1e-4, max_iter=20)
+        solver = SolverConfig(method="picard", tol=1e-4, max_iter=20, keep="last")
         return {**cls.for_task(task), **network, "weight": 0.5, "solver": solver}
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    IMAGES,
+    VOLUMES,
     Recipe,
     Reconstruction,
     Reconstructor,
@@ -47,6 +49,7 @@ class Sense(Reconstructor):
   author={Pruessmann, Klaas P. and Weiger, Markus and B{\\"o}rnert, Peter and Boesiger, Peter},
   journal={Magnetic Resonance in Medicine}, volume={46}, pages={638--651}, year={2001}}"""
     Config = SenseConfig
+    tasks: ClassVar = (*IMAGES, *VOLUMES)
     config: SenseConfig
 
     def __init__(self, config: SenseConfig) -> None:

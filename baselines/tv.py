@@ -14,6 +14,7 @@ from bench.operators.fourier import magnitude
 from bench.operators.norms import per_sample
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    IMAGES,
     Recipe,
     Reconstruction,
     Reconstructor,
@@ -95,7 +96,7 @@ class TotalVariation(Reconstructor):
   title={Nonlinear total variation based noise removal algorithms},
   author={Rudin, Leonid I. and Osher, Stanley and Fatemi, Emad},
   journal={Physica D}, volume={60}, pages={259--268}, year={1992}}"""
-    tasks: ClassVar = ("mri-multicoil", "superres")
+    tasks: ClassVar = (*IMAGES, "superres")
     Config = TVConfig
     config: TVConfig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,7 @@ class VarNet(Reconstructor):
   booktitle={Medical Image Computing and Computer-Assisted Intervention},
   pages={64--73}, year={2020}}"""
     scale_equivariant = True
+    tasks: ClassVar = ("mri-multicoil",)
     Config = VarNetConfig
     config: VarNetConfig
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bench.reconstructor import Reconstruction, Reconstructor
+from bench.reconstructor import IMAGES, VOLUMES, Reconstruction, Reconstructor
 
 
 class ZeroFilled(Reconstructor):
@@ -15,6 +15,7 @@ class ZeroFilled(Reconstructor):
     name = "zero-filled"
     family = "classical"
     paper = "-"
+    tasks: ClassVar = (*IMAGES, *VOLUMES)
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         return Reconstruction(physics.A_adjoint(y))

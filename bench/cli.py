@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench import cli_data
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -39,6 +40,9 @@ Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0
 AddMethod = Annotated[
     list[str], typer.Option("--add-method", help="Method to add to the suite, by name; repeatable.")
 ]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out subjects whose files cannot be used.")
+]
 Plugins = Annotated[list[Path], typer.Option("--plugin", help="Python file with more methods.")]
 
 
@@ -58,6 +62,7 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads a job.", min=1)] = 1,
     timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
     plugin: Plugins = [],  # noqa: B006
+    skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
@@ -67,7 +72,7 @@ def run(
     from bench.store import Store
 
     _check_device(device)
-    plan = _plan(suite, data, only, exclude, add_method, seeds, plugin)
+    plan = _plan(suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
     store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
     placement = Placement(data, device, threads, timeout, tuple(plugin))
     workers = workers or runner.default_workers(threads)
@@ -78,6 +83,7 @@ def run(
         err.print("interrupted: what is done is kept, and the same command goes on from there")
         raise typer.Exit(130) from None
     _print_outcome(outcome, plan)
+    _print_left_out(plan)
     _report(store.root, plan.suite.name)
     raise typer.Exit(0 if outcome.ok else 1)
 
@@ -92,12 +98,13 @@ def plan(
     add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     plugin: Plugins = [],  # noqa: B006
+    skip_bad: SkipBad = False,
 ) -> None:
     """Show the jobs of a suite, and which are done."""
     from bench.runner import DEFAULT_ROOT
     from bench.store import UNAVAILABLE, Store
 
-    planned = _plan(suite, data, only, exclude, add_method, seeds, plugin)
+    planned = _plan(suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
     store = Store(directory or DEFAULT_ROOT / planned.suite.name)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
     for row in planned.table["jobs"]:
@@ -176,6 +183,10 @@ def import_weights(
     out.print(f"{output}: {created.name}, {count:,} numbers", highlight=False, markup=False)
 
 
+app.add_typer(cli_data.data, name="data")
+app.command()(cli_data.evaluate)
+
+
 @app.command()
 def new(
     what: Annotated[str, typer.Argument(metavar="method")],
@@ -240,6 +251,7 @@ def _plan(
     added: list[str],
     seeds: str | None,
     plugins: list[Path],
+    skip_bad: bool = False,
 ) -> Any:
     from bench.plan import expand
     from bench.suite import load
@@ -247,7 +259,7 @@ def _plan(
     if data is not None and not data.is_dir():
         raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
     _add_plugins(plugins)
-    return expand(load(suite).with_methods(added), data, _seeds(seeds), only, exclude)
+    return expand(load(suite).with_methods(added), data, _seeds(seeds), only, exclude, skip_bad)
 
 
 def _seeds(text: str | None) -> list[int] | None:
@@ -300,6 +312,17 @@ def _print_outcome(outcome: Any, plan: Any) -> None:
         job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
         text = f"{outcome.statuses[key]}: {job.kind} of {job.method}: {message} (log: {log})"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_left_out(plan: Any) -> None:
+    for label, task in plan.table["tasks"].items():
+        for subject, why in task["left_out"].items():
+            err.print(
+                f"left out of {label}: {subject}: {why}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _cell(value: Any) -> str:

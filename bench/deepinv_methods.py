@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from bench.config import nearest
 from bench.deepinv_import import deepinv
 from bench.errors import InputError
-from bench.reconstructor import Recipe, Reconstruction, Reconstructor, ReconstructorConfig
+from bench.reconstructor import IMAGES, Recipe, Reconstruction, Reconstructor, ReconstructorConfig
 
 PREFIX = "deepinv:"
 
@@ -46,7 +46,7 @@ class _DeepinvMethod(Reconstructor):
   title={{DeepInverse}: A {Python} package for solving imaging inverse problems with deep learning},
   author={Tachella, Juli{\\'a}n and others}, journal={Journal of Open Source Software}, year={2025}}
 """
-    tasks: ClassVar = ("mri-multicoil", "superres")
+    tasks: ClassVar = (*IMAGES, "superres")
     Config = DeepinvConfig
     config: DeepinvConfig
     target: ClassVar[type[nn.Module]]

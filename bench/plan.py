@@ -44,6 +44,7 @@ def expand(
     seeds: Sequence[int] | None = None,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    skip_bad: bool = False,
 ) -> Plan:
     """The graph of jobs.
 
@@ -51,18 +52,22 @@ def expand(
         data: folder that the tasks' file names are relative to.
         seeds: instead of the suite's training seeds.
         only, exclude: patterns of method labels.
+        skip_bad: leave subjects out whose files cannot be used; splits and keys follow.
 
     Raises:
         InputError: whatever is wrong with a method, task or setting, before any work.
     """
-    tasks = {label: _Open(suite, label, entry, data) for label, entry in suite.tasks.items()}
+    tasks = {
+        label: _Open(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
+    }
     entries = _selected(suite, only, exclude)
     _require_known(suite, entries, tasks)
     graph = _Graph()
     for entry in entries:
         for train_on in suite.train_on if entry.train_on is None else entry.train_on:
+            tested = entry.test_on or suite.test_on or [train_on]
             if entry.unavailable:
-                graph.leave_out(entry, train_on, entry.test_on or suite.test_on)
+                graph.leave_out(entry, train_on, tested)
                 continue
             method = _Method(suite, entry, tasks[train_on], data)
             for seed in seeds if seeds is not None else suite.seeds:
@@ -72,7 +77,7 @@ def expand(
                 for job in backbones:
                     graph.add(job, "backbone", **labels, test_task=None)
                 graph.add(fit, "fit", **labels, test_task=None)
-                for test_on in suite.test_on if entry.test_on is None else entry.test_on:
+                for test_on in tested:
                     job = method.evaluate(tasks[test_on], fit)
                     graph.add(job, "evaluate", **labels, test_task=test_on)
     table = {
@@ -108,18 +113,35 @@ class _Graph:
 class _Open:
     """A task of the suite, opened: a wrong field or a missing file shows before any work."""
 
-    def __init__(self, suite: Suite, label: str, entry: TaskEntry, data: Path | None) -> None:
+    def __init__(
+        self,
+        suite: Suite,
+        label: str,
+        entry: TaskEntry,
+        data: Path | None,
+        skip_bad: bool = False,
+    ) -> None:
         self.where = where = f"suite {suite.name}: tasks.{label}"
         self.entry = entry
         cls: Any = task_class(entry.task, f"{where}.task")
         self.config = as_dict(build(cls.Config, entry.config, f"{where}.config"))
         self.seed = suite.data_seed
+        self.left_out: dict[str, str] = {}
         try:
-            self.task: Task = create_task(entry.task, data=data, data_seed=self.seed, **self.config)
+            self.task = self._create(data)
+            if skip_bad:
+                self.left_out = self.task.unusable()
+            if self.left_out:
+                excluded = sorted({*self.config["exclude"], *self.left_out})
+                self.config = {**self.config, "exclude": excluded}
+                self.task = self._create(data)
             self.content = self.task.content_hash()
             self.task.verify()
         except InputError as error:
             raise InputError(str(error), where=where) from error
+
+    def _create(self, data: Path | None) -> Task:
+        return create_task(self.entry.task, data=data, data_seed=self.seed, **self.config)
 
     def require(self, split: Split, count: int) -> None:
         """Refuse the task if the split has fewer samples than a fit needs."""
@@ -134,6 +156,7 @@ class _Open:
             "config": self.config,
             "dataset": self.task.dataset_label,
             "protocol": str(self.task.protocol),
+            "left_out": self.left_out,
         }
 
     def fields(self) -> dict[str, Any]:

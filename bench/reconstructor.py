@@ -15,6 +15,10 @@ from bench.deepinv_import import deepinv
 if TYPE_CHECKING:
     from bench.task import Batch, Task
 
+# tasks of images with two axes, and of series or volumes with three
+IMAGES = ("mri-multicoil", "mri-singlecoil", "ct", "deblur")
+VOLUMES = ("mri-cine", "mri-3d")
+
 # names in configurations: relative tolerances of linear solves inside a method; 0 runs to the cap
 INNER_TOLERANCES = ("cg_tol", "cg_backward_tol", "start_tol")
 
@@ -179,7 +183,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class ReconstructorConfig:
-    """Base of every method's configuration."""
+    """Base of every method's configuration. One with a field ``axes`` is told 2 or 3 by a task."""
 
     channels: int = 2
 
@@ -207,7 +211,7 @@ class Reconstructor(deepinv.models.Reconstructor):
     family: ClassVar[str]
     paper: ClassVar[str]
     bibtex: ClassVar[str] = ""
-    tasks: ClassVar[tuple[str, ...]] = ("mri-multicoil",)
+    tasks: ClassVar[tuple[str, ...]] = IMAGES
     Config: ClassVar[type[ReconstructorConfig]] = ReconstructorConfig
     variants: ClassVar[Mapping[str, Variant]] = {}
     layouts: ClassVar[Mapping[str, Layout]] = {}
@@ -245,7 +249,8 @@ class Reconstructor(deepinv.models.Reconstructor):
     @classmethod
     def for_task(cls, task: Task) -> dict[str, Any]:
         """What of the configuration follows from the task, where nothing else is said."""
-        return {"channels": task.channels}
+        values: dict[str, Any] = {"channels": task.channels}
+        return values | ({"axes": task.axes} if "axes" in cls.Config.__dataclass_fields__ else {})
 
     @classmethod
     def small(cls, task: Task) -> dict[str, Any]:

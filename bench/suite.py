@@ -79,7 +79,7 @@ class Suite(_Strict):
         title, note: above and below every table.
         tasks: by label, in the order of the tables' columns.
         train_on, test_on: labels of tasks. Every method is trained on each of the former and
-            evaluated on each of the latter.
+            evaluated on each of the latter; without ``test_on``, on the one that it was trained on.
         methods: in the order of the tables' rows.
         training, evaluate: settings that hold for all methods.
         seeds: of training; data_seed: of masks, noise, coil maps and phantoms.
@@ -90,7 +90,7 @@ class Suite(_Strict):
     note: str = ""
     tasks: dict[str, TaskEntry] = Field(min_length=1)
     train_on: list[str] = Field(min_length=1)
-    test_on: list[str] = Field(min_length=1)
+    test_on: list[str] = []
     methods: list[MethodEntry] = Field(min_length=1)
     training: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}

@@ -136,20 +136,41 @@ def convert(
             raise InputError(f"{cls.name} needs the weights of its {name}", expected="--backbone")
         load_checkpoint(module, backbone)
     tensors = {name: value.contiguous() for name, value in created.state_dict().items()}
-    metadata = {"method": cls.name, "config": json.dumps(as_dict(created.config))}
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out, {**metadata, "layout": layout, "file": file.name})
+    save_file(tensors, out, {**description(created), "layout": layout, "file": file.name})
     return created
 
 
 def load_method(path: Path | str) -> Reconstructor:
-    """The method of a file that :func:`convert` wrote, in evaluation mode."""
+    """The method of a file that :func:`convert` or a fit wrote, in evaluation mode."""
     path = Path(path)
     description = _description(path)
     method = create_method(description["method"], **description["config"])
     load_checkpoint(method, path)
     method.eval()
     return method
+
+
+def method_with_weights(name: str, path: Path | None) -> Reconstructor:
+    """A method by name, as it was when these weights were written; without any, at its defaults.
+
+    Raises:
+        InputError: weights of another method, or a method that cannot do without.
+    """
+    if path is not None:
+        method = load_method(path)
+        if method.name != method_class(name).name:
+            raise InputError(f"are of {method.name}", where=str(path), expected=f"of {name}")
+        return method
+    method = create_method(name)
+    if method.recipe().stages or method.requires():
+        raise InputError(f"{name} has to be trained", where="evaluate", expected="--weights FILE")
+    return method
+
+
+def description(method: Reconstructor) -> dict[str, str]:
+    """What a file's metadata says of its weights, so that :func:`load_method` can read them."""
+    return {"method": method.name, "config": json.dumps(as_dict(method.config))}
 
 
 def _description(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class LUSERConfig(ReconstructorConfig):
         spectral_norm, spectral_size: operator norm of every convolution, determined on images of
             so many pixels (its style is open).
             Affine group norms are not norm-bounded: contraction is not guaranteed.
+        start: of the first stage: ``A^H y``, or y itself where it is an image (deblurring).
         step_size: λ, of the data term; learned (its start is open).
         equilibrium: solvers of every stage's fixed point (open); the lowest residual is returned.
     """
@@ -47,6 +48,7 @@ class LUSERConfig(ReconstructorConfig):
     slope: float = 0.01
     spectral_norm: float | None = 1.0
     spectral_size: int = 40
+    start: Literal["adjoint", "measurements"] = "adjoint"
     step_size: float = 1.0
     equilibrium: EquilibriumConfig = field(
         default_factory=lambda: EquilibriumConfig(forward=ANDERSON, backward=ANDERSON)
@@ -155,9 +157,18 @@ class _LUSER(Reconstructor):
         self.step_size = nn.Parameter(torch.tensor(config.step_size))
 
     @classmethod
+    def for_task(cls, task: Task) -> dict[str, Any]:
+        start = {"start": "measurements"} if task.name == "deblur" else {}
+        return {**super().for_task(task), **start}
+
+    @classmethod
     def small(cls, task: Task) -> dict[str, Any]:
         values = {"width": 8, "groups": 2, "stages": 2, "spectral_norm": 0.2, "spectral_size": 12}
         return {**cls.for_task(task), **values}
+
+    def _start(self, y: Tensor, physics: Any) -> Tensor:
+        start: Tensor = y if self.config.start == "measurements" else physics.A_adjoint(y)
+        return start
 
     def gradient_step(self, x: Tensor, y: Tensor, physics: Any) -> Tensor:
         """``d = x + λ A^H (y - A x)``."""
@@ -173,7 +184,7 @@ class _LUSER(Reconstructor):
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         """Every stage has a trace, and all images but the last are intermediates."""
-        x = physics.A_adjoint(y) if x0 is None else x0
+        x = self._start(y, physics) if x0 is None else x0
         images, traces = [], []
         for stage in range(self.config.stages):
             d = self.gradient_step(x, y, physics)
@@ -195,7 +206,7 @@ class _LUSER(Reconstructor):
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """Every stage's map at its fixed point."""
-        x, probes = physics.A_adjoint(y), []
+        x, probes = self._start(y, physics), []
         for stage, image in enumerate((*result.intermediates, result.image)):
             d = self.gradient_step(x, y, physics)
             probes.append(Probe(self.map(stage, d), image - d))

@@ -13,6 +13,8 @@ from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
 from bench.reconstructor import (
+    IMAGES,
+    VOLUMES,
     Layout,
     Probe,
     Recipe,
@@ -37,6 +39,7 @@ class MnMMOLConfig(EquilibriumMethodConfig):
     """The released code's values by default.
 
     Attributes:
+        axes: 2 for images, 3 for series and volumes, with convolutions of 3x3x3.
         step_size: ``γλ`` of the gradient step.
         splitting: the published ``gradient`` step, or MOL's (``proximal``), which solves with the
             data term and has the same fixed point; the guarantee covers the gradient step only.
@@ -53,6 +56,7 @@ class MnMMOLConfig(EquilibriumMethodConfig):
     equilibrium: EquilibriumConfig = field(
         default_factory=lambda: EquilibriumConfig(forward=PICARD, backward=PICARD)
     )
+    axes: Literal[2, 3] = 2
     width: int = 64
     depth: int = 5
     step_size: float = 0.1
@@ -95,6 +99,7 @@ class MnMMOL(EquilibriumMethod):
   title={Local monotone operator learning using non-monotone operators: {MnM-MOL}},
   author={John, Maneesh and Chand, Jyothi Rikhab and Jacob, Mathews},
   journal={arXiv preprint arXiv:2312.00386}, year={2023}}"""
+    tasks: ClassVar = (*IMAGES, *VOLUMES)
     Config = MnMMOLConfig
     config: MnMMOLConfig
     variants: ClassVar = {
@@ -129,7 +134,11 @@ class MnMMOL(EquilibriumMethod):
     def __init__(self, config: MnMMOLConfig) -> None:
         super().__init__(config)
         self.network = PlainCNN(
-            config.channels, config.width, config.depth, output_scale=config.output_scale
+            config.channels,
+            config.width,
+            config.depth,
+            output_scale=config.output_scale,
+            axes=config.axes,
         )
         lam = torch.tensor(config.lam)
         self.lam = nn.Parameter(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.store import UNAVAILABLE
-from reports.suite_results import Entry, SuiteResults, line_of
+from reports.suite_results import Entry, SuiteResults
 from reports.tables.table import Table, seconds
 
 
@@ -66,7 +66,7 @@ def _job(results: SuiteResults, key: str) -> dict[str, Any]:
     """What the page says of a job; a job under several labels is told by all of them."""
     job = results.job(key)
     entries = [entry for entry in results.entries if entry.job == key]
-    places = [results.label(line_of(entry)) + _where(entry) for entry in entries]
+    places = [results.label(results.line_of(entry)) + _where(entry) for entry in entries]
     wall = job.get("wall_seconds")
     names = {
         "configuration": "config",

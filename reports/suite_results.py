@@ -6,6 +6,7 @@ method, tasks and seed are its labels for them.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,11 @@ class Outcome:
 
 
 class SuiteResults:
-    """One suite of a results folder."""
+    """One suite of a results folder.
+
+    ``own_tasks``: several tasks, and every fit is tested on its own; a method is then one line,
+    and every column has another fit.
+    """
 
     def __init__(self, folder: Folder, name: str) -> None:
         table = folder.suites[name]
@@ -83,19 +88,26 @@ class SuiteResults:
         self.title, self.note = str(table.get("title") or name), str(table.get("note") or "")
         self.tasks = {label: _task(label, task) for label, task in table["tasks"].items()}
         self.entries = tuple(dict.fromkeys(_entry(record) for record in table["jobs"]))
+        evaluations = [entry for entry in self.entries if entry.kind == "evaluate"]
+        several = len({entry.train_task for entry in evaluations}) > 1
+        self.own_tasks = several and all(e.train_task == e.test_task for e in evaluations)
         self._outcomes: dict[tuple[Line, str, str, str], Outcome] = {}
         self._by_place: dict[tuple[Line, str | None], list[str]] = {}
         for entry in self.entries:
             if entry.kind in ("fit", "evaluate"):
-                jobs = self._by_place.setdefault((line_of(entry), entry.test_task), [])
+                jobs = self._by_place.setdefault((self.line_of(entry), entry.test_task), [])
                 if entry.job not in jobs:
                     jobs.append(entry.job)
+
+    def line_of(self, entry: Entry) -> Line:
+        """The line that a job belongs to."""
+        return Line(entry.method, entry.variant, None if self.own_tasks else entry.train_task)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """What is evaluated (or only trained, where nothing is), in the suite's order."""
         kind = "evaluate" if any(e.kind == "evaluate" for e in self.entries) else "fit"
-        return tuple(dict.fromkeys(line_of(e) for e in self.entries if e.kind == kind))
+        return tuple(dict.fromkeys(self.line_of(e) for e in self.entries if e.kind == kind))
 
     @cached_property
     def test_tasks(self) -> tuple[TaskInfo, ...]:
@@ -128,8 +140,18 @@ class SuiteResults:
         return f"{self.label(line)} (trained on {line.train_task})" if several else self.label(line)
 
     def fits(self, line: Line) -> list[str]:
-        """The line's training jobs, one a seed."""
+        """The line's training jobs, one a seed (and a task, where each has its own)."""
         return self._by_place.get((line, None), [])
+
+    def trained_on(self, task: str) -> SuiteResults:
+        """The same, with the fits on one task only."""
+        other = copy.copy(self)
+        kept = {e.job for e in self.entries if e.kind == "fit" and e.train_task == task}
+        other._by_place = {
+            place: [job for job in jobs if place[1] is not None or job in kept]
+            for place, jobs in self._by_place.items()
+        }
+        return other
 
     def evaluations(self, line: Line, task: str) -> list[str]:
         """The line's test jobs on a task, one a seed (or one for each condition of a seed)."""
@@ -187,7 +209,9 @@ class SuiteResults:
         )
 
     def _expected(self, line: Line, task: str) -> int:
-        seeds = {e.train_seed for e in self.entries if line_of(e) == line and e.test_task == task}
+        seeds = {
+            e.train_seed for e in self.entries if self.line_of(e) == line and e.test_task == task
+        }
         return min(len(seeds), len(self.evaluations(line, task)))
 
     def _failure(self, line: Line, keys: Sequence[str]) -> str:
@@ -224,8 +248,3 @@ def _entry(record: Mapping[str, Any]) -> Entry:
         test_task=record.get("test_task"),
         train_seed=None if seed is None else int(seed),
     )
-
-
-def line_of(entry: Entry) -> Line:
-    """The line that a job belongs to."""
-    return Line(entry.method, entry.variant, entry.train_task)

@@ -123,6 +123,40 @@ def estimate_espirit(
     return maps.astype(np.complex64)
 
 
+def combine(kspace: NDArray[Any], maps: ComplexArray) -> ComplexArray:
+    """Coil images combined with their maps, ``sum_n conj(s_n) c_n``: (N, H, W) to (H, W)."""
+    axes = (-2, -1)
+    coil_images = np.fft.ifft2(np.fft.ifftshift(kspace, axes=axes), norm="ortho")
+    coil_images = np.fft.fftshift(coil_images, axes=axes)
+    combined: ComplexArray = (maps.conj() * coil_images).sum(0)
+    return combined
+
+
+def compress_coils(
+    kspace: ComplexArray, coils: int, maps: ComplexArray | None = None
+) -> tuple[ComplexArray, ComplexArray | None]:
+    """k-space (N, H, W), and maps, of the virtual coils that hold most of the energy.
+
+    Principal components of all samples (Buehrer et al. 2007, doi:10.1002/mrm.21237). Compressed
+    maps are scaled back to unit norm over coils: what was lost with the other components is taken
+    from all alike.
+
+    Raises:
+        InputError: more virtual coils than real ones
+    """
+    if not 1 <= coils <= len(kspace):
+        raise InputError(f"{coils} virtual coils of {len(kspace)}", expected=f"1 to {len(kspace)}")
+    samples = kspace.reshape(len(kspace), -1).astype(np.complex128)
+    _, vectors = np.linalg.eigh(samples @ samples.conj().T)
+    basis = vectors[:, ::-1][:, :coils].conj().T
+    virtual = np.tensordot(basis, kspace, 1).astype(np.complex64)
+    if maps is None:
+        return virtual, None
+    reduced = np.tensordot(basis, maps, 1)
+    norm = np.sqrt((np.abs(reduced) ** 2).sum(0))
+    return virtual, (reduced / np.where(norm > 0, norm, 1)).astype(np.complex64)
+
+
 def _low_resolution(kspace: NDArray[Any], calibration: int) -> NDArray[Any]:
     """Coil images from the calibration region alone, windowed so that they do not ring."""
     height, width = kspace.shape[1:]

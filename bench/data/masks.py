@@ -15,8 +15,11 @@ from bench.errors import InputError
 
 Mask = NDArray[np.float32]
 
-MASK_KINDS = ("random", "equispaced", "variable-density-2d")
+COLUMNS = ("random", "equispaced", "gaussian")
+MASK_KINDS = (*COLUMNS, "variable-density-2d")
 
+# standard deviation over the number of columns; DEQ4IP does not say its own
+_GAUSSIAN_WIDTH = 1 / 6
 _DENSITY_POWER = 3.0  # of (1 - radius): where typical 2-D variable-density designs lie
 
 
@@ -55,15 +58,19 @@ def column_mask(
     center_fraction: float,
     rng: np.random.Generator,
 ) -> Mask:
-    """Columns by fastMRI's mask functions, float32 (1, W); arguments as :func:`draw_mask`.
+    """Columns, float32 (1, W); arguments as :func:`draw_mask`.
 
-    ``random`` is its RandomMaskFunc, ``equispaced`` its EquispacedMaskFractionFunc: the plain
+    ``random`` is fastMRI's RandomMaskFunc, ``equispaced`` its EquispacedMaskFractionFunc: the plain
     equispaced kind adds the centre on top and is faster than the acceleration it states.
+    ``gaussian`` draws ``W / acceleration`` columns, the centre's among them, without replacement
+    and with a Gaussian density (DEQ4IP).
     """
-    if kind not in MASK_KINDS[:2]:
+    if kind not in COLUMNS:
         raise InputError(f"unknown mask {kind!r}", expected=f"one of {', '.join(MASK_KINDS)}")
     _check(shape, acceleration, center_fraction)
     width = shape[1]
+    if kind == "gaussian":
+        return _gaussian_columns(width, acceleration, center_fraction, rng)
     seed = int(rng.integers(2**31))
     position = rng.random()
     if acceleration == 1:
@@ -84,6 +91,16 @@ def column_mask(
     if not drawn.any():  # possible without a centre: leave one sample to reconstruct from
         drawn[0, width // 2] = 1
     return drawn
+
+
+def _gaussian_columns(
+    width: int, acceleration: float, center_fraction: float, rng: np.random.Generator
+) -> Mask:
+    total = max(1, round(width / acceleration))
+    mask = _centre_box((1, width), (1, min(total, round(width * center_fraction))))
+    distance = (np.arange(width) - width // 2) / (width * _GAUSSIAN_WIDTH)
+    _draw_rest(mask, np.exp(-0.5 * distance**2)[None], total, rng)
+    return mask
 
 
 def variable_density_mask(
@@ -110,12 +127,19 @@ def variable_density_mask(
     column = (np.arange(width) - width // 2) / (width / 2)
     radius = np.hypot(row[:, None], column[None, :]) / math.sqrt(2)
     density = np.clip(1 - radius, 0, None) ** _DENSITY_POWER + 0.01
-    # Weighted sampling without replacement (Efraimidis and Spirakis 2006): the largest keys.
-    keys = np.log(rng.random(shape) + 1e-300) / density
+    _draw_rest(mask, density, total, rng)
+    return mask
+
+
+def _draw_rest(
+    mask: Mask, density: NDArray[np.float64], total: int, rng: np.random.Generator
+) -> None:
+    """Fill the mask up to ``total`` samples by this density, without replacement."""
+    # Efraimidis and Spirakis 2006: the largest keys.
+    keys = np.log(rng.random(mask.shape) + 1e-300) / density
     keys[mask > 0] = -np.inf
     chosen = np.argsort(keys.ravel(), kind="stable")[::-1][: total - int(mask.sum())]
     mask.ravel()[chosen] = 1
-    return mask
 
 
 def _check(shape: tuple[int, int], acceleration: float, center_fraction: float) -> None:

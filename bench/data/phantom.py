@@ -48,18 +48,48 @@ def brain_subject(subject: int, size: int, seed: int = 0) -> ComplexArray:
     Raises:
         InputError: negative subject or seed, or a size out of range
     """
+    magnitude, phase = _slice(subject, size, seed, 0.0)
+    return _complex(magnitude / magnitude.max(), phase)
+
+
+def brain_volume(
+    subject: int, size: int, slices: int, seed: int = 0, spacing_mm: float = 2.5
+) -> ComplexArray:
+    """Axial slices of one subject around that of :func:`brain_subject`, from below upwards.
+
+    What makes the subject (deformation, folds, bias field, phase) is the same in all of them, and
+    so smooth along the third axis too.
+
+    Args:
+        slices: number of slices, at least 1
+        spacing_mm: from one to the next
+
+    Returns:
+        complex64 (slices, size, size), largest magnitude 1
+    """
+    offsets = (np.arange(slices) - (slices - 1) / 2) * spacing_mm
+    found = [_slice(subject, size, seed, float(offset)) for offset in offsets]
+    peak = max(magnitude.max() for magnitude, _ in found)
+    return np.stack([_complex(magnitude / peak, phase) for magnitude, phase in found])
+
+
+def _slice(subject: int, size: int, seed: int, offset: float) -> tuple[FloatArray, FloatArray]:
+    """Magnitude and phase of the slice so many mm above the subject's own, (size, size)."""
     _check(subject, size, seed)
     rng = np.random.default_rng([VERSION, seed, subject])
     signals = draw_signals(subject, rng)
     factor = math.ceil(FIELD_OF_VIEW_MM / _FINEST_MM / size)
-    fine = _magnitude(signals, size * factor, rng)
+    fine = _magnitude(signals, size * factor, rng, offset)
     # Averaging blocks of the fine grid gives partial-volume edges and suppresses aliasing.
     magnitude = fine.reshape(size, factor, size, factor).mean(axis=(1, 3))
     magnitude *= np.exp(np.float32(rng.uniform(0.08, 0.22)) * smooth_field(rng, size, 3))
-    magnitude /= magnitude.max()
-    image = np.zeros((size, size), np.complex64)
+    return magnitude, _phase(magnitude > 0, rng)
+
+
+def _complex(magnitude: FloatArray, phase: FloatArray) -> ComplexArray:
+    image = np.zeros(magnitude.shape, np.complex64)
     head = magnitude > 0
-    image[head] = magnitude[head] * np.exp(1j * _phase(head, rng)[head])
+    image[head] = magnitude[head] * np.exp(1j * phase[head])
     return image
 
 
@@ -105,9 +135,9 @@ def _build(subjects: Sequence[int], size: int, seed: int) -> ComplexArray:
     return images
 
 
-def _magnitude(signals: Signals, size: int, rng: np.random.Generator) -> FloatArray:
+def _magnitude(signals: Signals, size: int, rng: np.random.Generator, offset: float) -> FloatArray:
     """Magnitude before the bias field, float32 (size, size)."""
-    points = _sample_points(size, rng)
+    points = _sample_points(size, rng, offset)
     anatomy = load_anatomy()
     distance = anatomy.surface_distance(points).reshape(size, size)
     layers, inside = _head_layers(distance, size, rng)
@@ -130,7 +160,7 @@ def _magnitude(signals: Signals, size: int, rng: np.random.Generator) -> FloatAr
     return image
 
 
-def _sample_points(size: int, rng: np.random.Generator) -> FloatArray:
+def _sample_points(size: int, rng: np.random.Generator, offset: float) -> FloatArray:
     """Where in the template (mm) each pixel looks, float32 (3, size * size)."""
     height = rng.uniform(-4.0, 50.0)
     angle, tilt_x, tilt_y = np.radians(rng.normal(0, [4.0, 2.0, 4.0]).clip(-8, 8))
@@ -141,7 +171,7 @@ def _sample_points(size: int, rng: np.random.Generator) -> FloatArray:
     x = (math.cos(angle) * column - math.sin(angle) * row) / scale[0]
     y = -(math.sin(angle) * column + math.cos(angle) * row) / scale[1]
     x, y = x.astype(np.float32), y.astype(np.float32)
-    z = np.float32(height) + np.float32(tilt_x) * x + np.float32(tilt_y) * y
+    z = np.float32(height + offset) + np.float32(tilt_x) * x + np.float32(tilt_y) * y
     z += 2.0 * smooth_field(rng, size, 7)
     for coordinate in (x, y):
         coordinate += 1.5 * smooth_field(rng, size, 5) + 0.9 * smooth_field(rng, size, 16)

@@ -132,6 +132,98 @@ def read_complex_images(path: str | Path) -> ComplexArray:
     return images
 
 
+def read_coil_maps(path: str | Path, shape: tuple[int, ...]) -> ComplexArray:
+    """Read the ``coil_maps`` that stand beside k-space of this shape in an .npz.
+
+    Returns:
+        complex64 (N, H, W), scaled to unit norm over coils (0 where the file has 0)
+
+    Raises:
+        InputError: no such key, another shape, not complex or not finite
+    """
+    path = Path(path)
+    maps = _read_members(path, "coil_maps")[0]
+    if maps.dtype.kind != "c" or maps.shape != shape:
+        raise InputError(
+            f"'coil_maps' has shape {maps.shape} and dtype {maps.dtype}",
+            where=str(path),
+            expected=f"complex {shape}, as 'kspace'",
+        )
+    if not np.isfinite(maps).all():
+        raise InputError("'coil_maps' has NaN or Inf", where=str(path), expected="finite maps")
+    norm = np.sqrt((np.abs(maps) ** 2).sum(0))
+    return (maps / np.where(norm > 0, norm, 1)).astype(np.complex64)
+
+
+def read_magnitude_images(path: str | Path) -> NDArray[np.float32]:
+    """Read real images.
+
+    Args:
+        path: an .npz with ``data``, real (S, H, W)
+
+    Raises:
+        InputError: missing, damaged, of another layout, or not finite
+    """
+    path = Path(path)
+    data = _read_members(path, "data")[0]
+    if data.dtype.kind not in "fiu" or data.ndim != 3 or data.size == 0:
+        raise InputError(
+            f"'data' has shape {data.shape} and dtype {data.dtype}",
+            where=str(path),
+            expected="real (slices, height, width)",
+        )
+    images = data.astype(np.float32)
+    if not np.isfinite(images).all():
+        raise InputError("'data' has NaN or Inf", where=str(path), expected="finite images")
+    return images
+
+
+def read_hounsfield(path: str | Path) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Read CT slices and whose they are.
+
+    Args:
+        path: an .npz with ``hu``, int16 (S, H, W) in Hounsfield units, and ``subject``, integers
+            (S,)
+
+    Raises:
+        InputError: missing, damaged or of another layout
+    """
+    path = Path(path)
+    hu, subject = _read_members(path, "hu", "subject")
+    if hu.dtype != np.int16 or hu.ndim != 3 or hu.size == 0:
+        found = f"'hu' has shape {hu.shape} and dtype {hu.dtype}"
+        raise InputError(found, where=str(path), expected="int16 (slices, height, width)")
+    if subject.dtype.kind not in "iu" or subject.shape != hu.shape[:1]:
+        found = f"'subject' has shape {subject.shape} and dtype {subject.dtype}"
+        raise InputError(found, where=str(path), expected=f"integer ({len(hu)},)")
+    return hu, subject.astype(np.int64)
+
+
+def read_series(path: str | Path) -> NDArray[Any]:
+    """Read one series of images.
+
+    Args:
+        path: an .npy, real or complex (T, H, W)
+
+    Raises:
+        InputError: missing, damaged, of another layout, not finite, or zero everywhere
+    """
+    path = Path(path)
+    _require_file(path, "an .npy")
+    try:
+        series = np.load(path, allow_pickle=False)
+    except Exception as error:  # as for members of an .npz
+        raise _damaged(path, error) from error
+    if not isinstance(series, np.ndarray) or series.dtype.kind not in "fciu" or series.ndim != 3:
+        found = f"shape {getattr(series, 'shape', None)}, dtype {getattr(series, 'dtype', None)}"
+        raise InputError(found, where=str(path), expected="real or complex (frames, height, width)")
+    if not np.isfinite(series).all() or not series.any():
+        raise InputError(
+            "has NaN or Inf, or is zero everywhere", where=str(path), expected="finite signal"
+        )
+    return series
+
+
 def _require_file(path: Path, expected: str) -> None:
     if not path.is_file():
         what = "is not a file" if path.exists() else "no such file"
@@ -207,9 +299,8 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
-@functools.cache
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file. Raises InputError if it cannot be read."""
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as it is now. Raises InputError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -217,3 +308,7 @@ def file_hash(path: Path) -> str:
         raise InputError(
             f"unreadable ({error.strerror})", where=str(path), expected="a file"
         ) from error
+
+
+file_hash = functools.cache(hash_file)
+"""The same, of files that do not change while this process runs."""

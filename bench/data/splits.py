@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -52,11 +53,29 @@ class Split:
                     expected="each subject once",
                 )
 
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Subjects by part."""
+        return {part: getattr(self, part) for part in _PARTS}
+
+    @property
+    def subjects(self) -> list[str]:
+        """All of them, part by part."""
+        return [name for names in self.parts().values() for name in names]
+
+    def without(self, subjects: Collection[str]) -> Split:
+        """The split without these subjects; refused if nothing is left to test on."""
+        if not subjects:
+            return self
+        kept = {
+            part: tuple(name for name in names if name not in subjects)
+            for part, names in self.parts().items()
+        }
+        return Split(self.name, **kept)
+
     @property
     def sha256(self) -> str:
         """Hash of who is in which part: canonical JSON of the three lists."""
-        parts = {part: getattr(self, part) for part in _PARTS}
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        text = json.dumps(self.parts(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

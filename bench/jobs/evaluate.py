@@ -77,7 +77,7 @@ def evaluate(job: Job, context: Context, report: Report) -> int:
             scored = _score(view, batch, task, wanted)
             rows += _rows(job, scored, batch, config.split, condition)
             if index < config.artifacts and condition == "{}":
-                _keep_image(job, context, scored, batch)
+                _keep_image(job, context, scored, batch, task)
         report((index + 1) / len(samples), f"sample {index + 1}/{len(samples)}")
     context.store.write_rows(job.key, rows)
     return sum(p.numel() for p in method.parameters() if p.requires_grad)
@@ -121,7 +121,7 @@ def _score(
         reference, image = (
             task.comparable(x, batch)[0].cpu().numpy() for x in (batch.x, result.image)
         )
-    data_range = float(batch.data_range)
+    data_range = float(batch.data_range)  # planes (P, h, w): the error over all, the mean of SSIM
     metrics = {
         "psnr": (quality.psnr(reference, image, data_range), "dB"),
         "ssim": (quality.ssim(reference, image, data_range), ""),
@@ -172,13 +172,13 @@ def _rows(job: Job, scored: _Scored, batch: Batch, split: str, condition: str) -
         )
 
 
-def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch) -> None:
+def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch, task: Task) -> None:
     sample = batch.samples[0]
     folder = context.store.folder(job.key) / "artifacts"
     folder.mkdir(exist_ok=True)
     arrays: dict[str, Any] = {
-        "reference": scored.reference,
-        "reconstruction": scored.image,
+        "reference": task.picture(scored.reference),
+        "reconstruction": task.picture(scored.image),
         "data_range": np.float32(batch.data_range.item()),
         "psnr": np.float32(scored.metrics["psnr"][0]),
     }

@@ -15,7 +15,7 @@ from bench.jobs.spec import Job
 from bench.reconstructor import Recipe, Reconstructor
 from bench.store import write_atomic
 from bench.training import Report, Trainer, TrainingConfig
-from bench.weights import load_checkpoint, load_released, weights_path
+from bench.weights import description, load_checkpoint, load_released, weights_path
 
 
 def fit(job: Job, context: Context, report: Report) -> int:
@@ -42,7 +42,8 @@ def fit(job: Job, context: Context, report: Report) -> int:
     ]
     rows.append(row(job, "parameters", parameters, split="train", phase="fit"))
     tensors = {k: v.detach().cpu().contiguous() for k, v in method.state_dict().items()}
-    write_atomic(context.store.checkpoint(job.key), save(tensors, {"job": job.key}))
+    metadata = {**description(method), "job": job.key}
+    write_atomic(context.store.checkpoint(job.key), save(tensors, metadata))
     context.store.write_rows(job.key, rows)
     resume_file.unlink(missing_ok=True)
     return parameters

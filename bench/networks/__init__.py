@@ -4,6 +4,7 @@ from bench.networks.cnn import RELEASED_NAMES, PlainCNN
 from bench.networks.dncnn import DnCNN
 from bench.networks.spectral_norm import (
     SpectralConv2d,
+    SpectralConv3d,
     conv_operator_norm,
     refresh_spectral_norms,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "DnCNN",
     "PlainCNN",
     "SpectralConv2d",
+    "SpectralConv3d",
     "conv_operator_norm",
     "refresh_spectral_norms",
 ]

@@ -19,9 +19,9 @@ RELEASED_NAMES = {r"f\.lam": "lam"} | {
 class PlainCNN(nn.Module):
     """``depth`` convolutions 3x3 with ReLU between them, no skip connection.
 
-    ``(B, channels, H, W) -> (B, channels, H, W)``. With 2 channels, 64 features and 5 layers:
-    113,154 parameters with convolution bias and no batch norm (MOL, MnM-MOL); 113,412 without bias
-    and with affine batch norm after every convolution (MoDL).
+    ``(B, channels, H, W) -> (B, channels, H, W)``, or with a third axis. With 2 channels, 64
+    features and 5 layers: 113,154 parameters with convolution bias and no batch norm (MOL,
+    MnM-MOL); 113,412 without bias and with affine batch norm after every convolution (MoDL).
 
     Args:
         channels: image channels, 2 for complex images.
@@ -34,6 +34,8 @@ class PlainCNN(nn.Module):
             that layer, not its norm.
         spectral_norm: operator norm of every convolution, at images of ``image_size`` pixels
             (:class:`SpectralConv2d`); None: convolutions as they are.
+        axes: 2 for images, 3 for series and volumes ``(B, channels, T, H, W)``, whose kernels are
+            3x3x3.
     """
 
     def __init__(
@@ -47,15 +49,18 @@ class PlainCNN(nn.Module):
         output_scale: float = 1.0,
         spectral_norm: float | None = None,
         image_size: int = 40,
+        axes: int = 2,
     ) -> None:
         super().__init__()
-        normalized: dict[str, Any] = {"spectral_norm": spectral_norm, "image_size": image_size}
+        options: dict[str, Any] = {"spectral_norm": spectral_norm, "image_size": image_size}
+        options |= {"bias": bias, "axes": axes}
+        batch_norm_of = nn.BatchNorm2d if axes == 2 else nn.BatchNorm3d
         features = [channels] + [width] * (depth - 1) + [channels]
         layers: list[nn.Module] = []
         for i, (inputs, outputs) in enumerate(itertools.pairwise(features)):
-            layers.append(convolution(inputs, outputs, bias=bias, **normalized))
+            layers.append(convolution(inputs, outputs, **options))
             if batch_norm:
-                layers.append(nn.BatchNorm2d(outputs))
+                layers.append(batch_norm_of(outputs))
             if i < depth - 1:
                 layers.append(nn.ReLU(inplace=True))
         self.layers = nn.Sequential(*layers)

@@ -11,22 +11,28 @@ from typing import Any, Literal, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_weight
+from torch.nn.grad import conv2d_weight, conv3d_weight
 
 from bench.measure.lipschitz import operator_norm, probe
 
 Mode = Literal["exact", "bound"]
 Tracking = Literal["lanczos", "power"]
 
-
 FIRST_ITERATIONS = 30
+# by the number of axes: the convolution, its transpose, and its derivative in the kernel
+CONVOLUTIONS: dict[int, tuple[Any, Any, Any]] = {
+    2: (F.conv2d, F.conv_transpose2d, conv2d_weight),
+    3: (F.conv3d, F.conv_transpose3d, conv3d_weight),
+}
 
 
-class SpectralConv2d(nn.Conv2d):
+class SpectralConv(nn.modules.conv._ConvNd):
     """A convolution of stride 1, zero-padded to the same size, of operator norm ``sigma``.
 
-    ``(B, in, H, W) -> (B, out, H, W)``. The kernel applied is ``weight * sigma / norm``, ``norm``
-    being the largest singular value of the zero-padded convolution on images of ``image_size``.
+    ``(B, in, ..., H, W) -> (B, out, ..., H, W)``; :class:`SpectralConv2d` and
+    :class:`SpectralConv3d` are for images and for series or volumes. The kernel applied is
+    ``weight * sigma / norm``, ``norm`` being the largest singular value of the zero-padded
+    convolution on images of ``image_size``.
     That norm grows with the size, from below, to the largest singular value of the transfer
     function: between 40 and 320 pixels by about a tenth of a percent for random kernels, by which
     a larger image may exceed ``sigma``.
@@ -65,7 +71,7 @@ class SpectralConv2d(nn.Conv2d):
     """
 
     u: Tensor
-    padding: tuple[int, int]
+    padding: tuple[int, ...]
 
     def __init__(
         self,
@@ -87,22 +93,29 @@ class SpectralConv2d(nn.Conv2d):
                 f"an odd kernel_size, sigma > 0, image_size and iterations >= 1 expected, "
                 f"got {kernel_size}, {sigma}, {image_size} and {iterations}"
             )
-        super().__init__(
-            in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias
+        super().__init__(  # type: ignore[call-arg]  # Conv2d's or Conv3d's
+            in_channels,
+            out_channels,
+            kernel_size,  # type: ignore[arg-type]
+            padding=kernel_size // 2,  # type: ignore[arg-type]
+            bias=bias,
         )
         self.sigma, self.mode = sigma, mode
         self.tracking, self.iterations = tracking, iterations
         self.tol, self.max_iter = tol, max_iter
-        u = probe(self.weight.new_empty(1, out_channels, image_size, image_size))
+        axes = self.weight.ndim - 2
+        self._convolve, self._transposed, self._kernel_gradient = CONVOLUTIONS[axes]
+        u = probe(self.weight.new_empty(1, out_channels, *(image_size,) * axes))
         self.register_buffer("u", u.clone())
         self._sensitivities: dict[bool, tuple[tuple[object, ...], Tensor]] = {}
         self._fresh = True  # nothing is computed until something is called
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.conv2d(input, self.normalized_weight(), self.bias, padding=self.padding)
+        output = self._convolve(input, self.normalized_weight(), self.bias, padding=self.padding)
+        return cast(Tensor, output)
 
     def normalized_weight(self) -> Tensor:
-        """The kernel of norm ``sigma``, ``(out, in, k, k)``, differentiable in ``weight``."""
+        """The kernel of norm ``sigma``, as ``weight``, and differentiable in it."""
         norm = (self.weight * self._sensitivity()).sum()
         scale = self.sigma / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         return self.weight * (scale.clamp_max(1) if self.mode == "bound" else scale)
@@ -142,7 +155,8 @@ class SpectralConv2d(nn.Conv2d):
         if self.training:
             self.u, self._fresh = u, False
         # <u, conv(v, W)> is linear in W; this is what W is multiplied with
-        return cast(Tensor, conv2d_weight(v, self.weight.shape, u, padding=self.padding))
+        gradient = self._kernel_gradient(v, self.weight.shape, u, padding=self.padding)
+        return cast(Tensor, gradient)
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         super()._load_from_state_dict(*arguments)
@@ -159,29 +173,37 @@ class SpectralConv2d(nn.Conv2d):
         return operator_norm(normal, start, tol=tol, max_iter=max_iter).direction
 
     def _apply_kernel(self, v: Tensor) -> Tensor:
-        return F.conv2d(v, self.weight, padding=self.padding)
+        return cast(Tensor, self._convolve(v, self.weight, padding=self.padding))
 
     def _adjoint(self, u: Tensor) -> Tensor:
-        return F.conv_transpose2d(u, self.weight, padding=self.padding)
+        return cast(Tensor, self._transposed(u, self.weight, padding=self.padding))
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy has another weight, whose version may once be that of this one
         return {**self.__dict__, "_sensitivities": {}}
 
 
+class SpectralConv2d(SpectralConv, nn.Conv2d):
+    """:class:`SpectralConv` of images ``(B, C, H, W)``."""
+
+
+class SpectralConv3d(SpectralConv, nn.Conv3d):
+    """:class:`SpectralConv` of series and volumes ``(B, C, T, H, W)``."""
+
+
 def refresh_spectral_norms(module: nn.Module) -> None:
-    """:meth:`SpectralConv2d.refresh` on every such layer of ``module``.
+    """:meth:`SpectralConv.refresh` on every such layer of ``module``.
 
     Needed only after weights were set from outside without their ``u``; training needs no call.
     """
     for layer in module.modules():
-        if isinstance(layer, SpectralConv2d):
+        if isinstance(layer, SpectralConv):
             layer.refresh()
 
 
 def conv_operator_norm(
     weight: Tensor,
-    size: int | tuple[int, int],
+    size: int | tuple[int, ...],
     *,
     padding: int | None = None,
     tol: float = 1e-4,
@@ -190,19 +212,21 @@ def conv_operator_norm(
     """The largest singular value of a zero-padded convolution on images of ``size``, 0-d.
 
     Args:
-        weight: kernel ``(out, in, k, k)``.
-        size: of the input, pixels; both directions, or height and width.
+        weight: kernel ``(out, in, k, k)``, or ``(out, in, k, k, k)`` for volumes.
+        size: of the input, pixels; in every direction, or in each.
         padding: zeros on each side; what keeps the size if None.
         tol, max_iter: residual, see :class:`OperatorNorm`.
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    axes = weight.ndim - 2
+    sides = (size,) * axes if isinstance(size, int) else size
+    convolve, transposed, _ = CONVOLUTIONS[axes]
     pad = weight.shape[-1] // 2 if padding is None else padding
     weight = weight.detach()
 
     def normal(v: Tensor) -> Tensor:
-        return F.conv_transpose2d(F.conv2d(v, weight, padding=pad), weight, padding=pad)
+        return cast(Tensor, transposed(convolve(v, weight, padding=pad), weight, padding=pad))
 
-    start = probe(weight.new_empty(1, weight.shape[1], height, width))
+    start = probe(weight.new_empty(1, weight.shape[1], *sides))
     return operator_norm(normal, start, tol=tol, max_iter=max_iter).norm[0]
 
 
@@ -213,11 +237,14 @@ def convolution(
     bias: bool,
     spectral_norm: float | None = None,
     image_size: int = 40,
-) -> nn.Conv2d:
-    """A convolution 3x3 that keeps the size, of this operator norm if one is given."""
+    axes: int = 2,
+) -> nn.Conv2d | nn.Conv3d:
+    """A convolution 3x3 (or 3x3x3) that keeps the size, of this operator norm if one is given."""
     if spectral_norm is None:
-        return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)
-    return SpectralConv2d(
+        plain = nn.Conv2d if axes == 2 else nn.Conv3d
+        return plain(in_channels, out_channels, 3, padding=1, bias=bias)
+    spectral = SpectralConv2d if axes == 2 else SpectralConv3d
+    return spectral(
         in_channels, out_channels, bias=bias, sigma=spectral_norm, image_size=image_size
     )
 
@@ -228,7 +255,7 @@ def scale_last(layer: nn.Module, factor: float) -> None:
     A spectral layer that is scaled keeps its norm as an upper bound only (``mode = "bound"``): with
     an exact one, a scale would do nothing.
     """
-    if factor != 1 and isinstance(layer, SpectralConv2d):
+    if factor != 1 and isinstance(layer, SpectralConv):
         layer.mode = "bound"
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.deepinv_import import deepinv
-from bench.operators.multicoil_mri import OperatorCount
+from bench.operators.linear import OperatorCount
 from bench.operators.norms import per_sample
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,45 +9,9 @@ from torch import Tensor
 
 from bench.deepinv_import import deepinv
 from bench.operators.fourier import to_channels, to_complex
+from bench.operators.linear import OperatorCount, linear
 
 _PER_SAMPLE = ("mask", "coil_maps", "_coil_maps_conj", "_modulated_maps", "_shifted_mask")
-
-
-@dataclass
-class OperatorCount:
-    """Applications of A and of its adjoint, summed over samples (a fused A^H A counts in both)."""
-
-    forward: int = 0
-    adjoint: int = 0
-
-
-_Map = Callable[[Tensor], Tensor]
-
-
-class _Linear(torch.autograd.Function):
-    """A linear map whose derivative is given by its adjoint, so that autograd stores nothing."""
-
-    @staticmethod
-    def forward(x: Tensor, forward: _Map, adjoint: _Map) -> Tensor:
-        return forward(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.map, ctx.adjoint = inputs
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Any) -> Any:
-        return _linear(grad[0], ctx.adjoint, ctx.map), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangent: Any) -> Any:
-        return _linear(tangent[0], ctx.map, ctx.adjoint)
-
-
-def _linear(x: Tensor, map_: _Map, adjoint: _Map) -> Tensor:
-    apply: Any = _Linear.apply
-    output: Tensor = apply(x, map_, adjoint)
-    return output
 
 
 class MultiCoilMRI(deepinv.physics.LinearPhysics):
@@ -57,6 +19,8 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
 
     Images ``(B, 2, H, W)`` and k-space ``(B, 2, N, H, W)``, real and imaginary parts on axis 1.
     The Fourier transform is orthonormal and centred (equal to ``fastmri.fft2c``), odd sizes too.
+    A series or a volume has one more axis, ``(B, 2, T, H, W)`` and ``(B, 2, N, T, H, W)``, whose
+    frames (2D + time) or planes across a fully sampled readout (3D) are transformed each by itself.
     With coil maps whose sum of squares is at most one, ``||A|| <= 1``.
 
     Nothing is shifted at run time but single images. Shifting k-space is a modulation of the
@@ -67,8 +31,9 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
 
     Args:
         mask: sampling mask of zeros and ones, ``(H or 1, W)``, ``(B, H or 1, W)`` or
-            ``(B, 1, H or 1, W)``.
-        coil_maps: complex coil sensitivity maps, ``(N, H, W)`` or ``(B, N, H, W)``.
+            ``(B, 1, H or 1, W)``; of a series ``(B, 1, T or 1, H or 1, W)``.
+        coil_maps: complex coil sensitivity maps, ``(N, H, W)`` or ``(B, N, H, W)``; of a series
+            ``(B, N, T or 1, H, W)``.
 
     Raises:
         ValueError: if the maps are not complex, or shapes do not fit.
@@ -80,8 +45,8 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
         self._prepare(mask, coil_maps)
 
     def _prepare(self, mask: Tensor, coil_maps: Tensor) -> None:
-        coil_maps = coil_maps if coil_maps.ndim == 4 else coil_maps.unsqueeze(0)
-        mask = mask.reshape(-1, 1, *mask.shape[-2:]) if mask.ndim != 4 else mask
+        coil_maps = coil_maps.unsqueeze(0) if coil_maps.ndim == 3 else coil_maps
+        mask = mask.reshape(-1, 1, *mask.shape[-2:]) if mask.ndim < 4 else mask
         _check_shapes(mask, coil_maps)
         height, width = coil_maps.shape[-2:]
         mask = mask.to(coil_maps.real.dtype)
@@ -112,20 +77,20 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
         """Image ``(B, 2, H, W)`` to k-space ``(B, 2, N, H, W)``, zero where not sampled."""
         self.update_parameters(**parameters)
         self.count.forward += x.shape[0]
-        return _linear(x, self._forward, self._adjoint)
+        return linear(x, self._forward, self._adjoint)
 
     def A_adjoint(self, y: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
         """k-space ``(B, 2, N, H, W)`` to image ``(B, 2, H, W)``; unsampled entries are ignored."""
         self.update_parameters(**parameters)
         self.count.adjoint += y.shape[0]
-        return _linear(y, self._adjoint, self._forward)
+        return linear(y, self._adjoint, self._forward)
 
     def A_adjoint_A(self, x: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
         """The fused normal operator, image to image ``(B, 2, H, W)``."""
         self.update_parameters(**parameters)
         self.count.forward += x.shape[0]
         self.count.adjoint += x.shape[0]
-        return _linear(x, self._normal, self._normal)
+        return linear(x, self._normal, self._normal)
 
     def _forward(self, x: Tensor) -> Tensor:
         image = torch.fft.ifftshift(to_complex(x), dim=(-2, -1)).unsqueeze(1)
@@ -177,14 +142,19 @@ def _centring_ramp(size: int, like: Tensor) -> Tensor:
 def _check_shapes(mask: Tensor, coil_maps: Tensor) -> None:
     if not coil_maps.is_complex():
         raise ValueError(f"coil maps must be complex, got {coil_maps.dtype}")
-    if coil_maps.ndim != 4 or mask.ndim != 4 or mask.shape[1] != 1:
+    if coil_maps.ndim not in (4, 5) or mask.ndim != coil_maps.ndim or mask.shape[1] != 1:
         raise ValueError(
-            f"mask (B, 1, H or 1, W) and coil maps (B, N, H, W) expected, "
+            f"mask (B, 1, [T,] H or 1, W) and coil maps (B, N, [T,] H, W) expected, "
             f"got {tuple(mask.shape)} and {tuple(coil_maps.shape)}"
         )
     height, width = coil_maps.shape[-2:]
-    batches = {mask.shape[0], coil_maps.shape[0]} - {1}
-    if mask.shape[-1] != width or mask.shape[-2] not in (1, height) or len(batches) > 1:
+    fits = mask.shape[-1] == width and mask.shape[-2] in (1, height)
+    # what is not 1 for all samples, or all frames, is as many for mask and maps
+    for a, b in zip(
+        mask.shape[2:-2] + mask.shape[:1], coil_maps.shape[2:-2] + coil_maps.shape[:1], strict=True
+    ):
+        fits = fits and (a == b or 1 in (a, b))
+    if not fits:
         raise ValueError(
             f"mask {tuple(mask.shape)} does not fit coil maps {tuple(coil_maps.shape)}"
         )

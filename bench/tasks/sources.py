@@ -8,14 +8,26 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data import phantom
-from bench.data.coil_maps import MapPhase, estimate_espirit, simulate_coil_maps
-from bench.data.readers import file_hash, read_complex_images, read_kspace
+from bench.data.coil_maps import (
+    MapPhase,
+    combine,
+    compress_coils,
+    estimate_espirit,
+    simulate_coil_maps,
+)
+from bench.data.readers import (
+    file_hash,
+    read_coil_maps,
+    read_complex_images,
+    read_kspace,
+    read_magnitude_images,
+)
 from bench.errors import InputError
 from bench.task import Sample
 
@@ -24,13 +36,14 @@ Complex = NDArray[np.complex64]
 
 @dataclass(frozen=True)
 class Slice:
-    """One image with its coils.
+    """One image, series or volume with its coils.
 
     Attributes:
-        image: ``(H, W)``, with the subject's largest magnitude 1.
-        coil_maps: ``(N, H, W)``, sum of squares 1 (0 outside the object for estimated maps).
-        kspace: fully sampled and acquired, ``(N, H, W)`` in the units of ``image``; None where the
-            coils are simulated.
+        image: ``(H, W)`` or ``(T, H, W)``, with the subject's largest magnitude 1.
+        coil_maps: ``(N, H, W)`` or ``(N, T or 1, H, W)``, sum of squares 1 (0 outside the object
+            for estimated maps).
+        kspace: fully sampled and acquired, ``(N, ..., H, W)`` in the units of ``image``; None where
+            the coils are simulated.
     """
 
     image: Complex
@@ -52,8 +65,8 @@ class Source(Protocol):
     def verify(self, subjects: Sequence[str]) -> None:
         """Raise InputError for the first file of these subjects that cannot be used."""
 
-    def content_hash(self) -> str:
-        """Hash of file contents, or the name and version of the generator."""
+    def content_hash(self, subjects: Sequence[str]) -> str:
+        """Hash of these subjects' files, or the name and version of the generator."""
 
 
 def cache_folder() -> Path:
@@ -88,7 +101,7 @@ class PhantomSource:
             if not subject.removeprefix("phantom-").isdigit():
                 raise InputError(f"subject {subject!r}", where="split", expected="phantom-NUMBER")
 
-    def content_hash(self) -> str:
+    def content_hash(self, subjects: Sequence[str]) -> str:
         return f"brain-phantom version {phantom.VERSION}, seed {self.seed}, size {self.size}"
 
 
@@ -106,59 +119,72 @@ class ComplexImageSource:
     @functools.cached_property
     def _images(self) -> Complex:
         images = read_complex_images(self.path)
-        side = min(images.shape[1:])
-        if side < self.size:
-            raise InputError(
-                f"images of {images.shape[1]}x{images.shape[2]}",
-                where=str(self.path),
-                expected=f"at least size = {self.size}",
-            )
-        return _lower_resolution(_centre(images, side), self.size)
+        return reduced(images, self.size, str(self.path))
 
     def samples(self, subjects: Sequence[str]) -> list[Sample]:
         return [
             Sample(subject, str(index))
             for subject in subjects
-            for index in _block(subject, len(self._images), str(self.path))
+            for index in block(subject, len(self._images), str(self.path))
         ]
 
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
-        block = self._images[_block(sample.subject, len(self._images), str(self.path))]
-        image = self._images[int(sample.sample)] / np.abs(block).max()
+        of_subject = self._images[block(sample.subject, len(self._images), str(self.path))]
+        image = self._images[int(sample.sample)] / np.abs(of_subject).max()
         return Slice(image.astype(np.complex64), simulate_coil_maps(self.coils, image.shape, rng))
 
     def verify(self, subjects: Sequence[str]) -> None:
         self.samples(subjects)
 
-    def content_hash(self) -> str:
+    def content_hash(self, subjects: Sequence[str]) -> str:
         return file_hash(self.path)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How coil maps come about; see the multi-coil task's configuration."""
+
+    width: int = 24
+    phase: MapPhase = "calibration"
+    maps: Literal["espirit", "given", "none"] = "espirit"
+    compress: int | None = None
+
+    @property
+    def label(self) -> str:
+        """For tables."""
+        compressed = f", {self.compress} virtual coils" if self.compress else ""
+        if self.maps == "none":
+            return "one coil"
+        if self.maps == "given":
+            return f"the files' own maps{compressed}"
+        return f"ESPIRiT maps from {self.width}x{self.width}{compressed}"
+
+
 class KspaceSource:
-    """Fully sampled multi-coil k-space, a file a subject, with maps by ESPIRiT from its centre.
+    """Fully sampled k-space, a file a subject.
 
     The reference image is the coil images combined with the maps, ``sum conj(s) c``. Both the
     acquired k-space and coil images simulated from the reference with the same maps can be used.
     """
 
-    def __init__(self, folder: Path, calibration: int, phase: MapPhase) -> None:
+    def __init__(self, folder: Path, calibration: Calibration) -> None:
         if not folder.is_dir():
             raise InputError("no such folder", where=str(folder), expected="a folder of k-space")
-        self.folder, self.calibration, self.phase = folder, calibration, phase
-        self.label = f"{folder.name} k-space, ESPIRiT maps from {calibration}x{calibration}"
+        self.folder, self.calibration = folder, calibration
+        self.label = f"{folder.name} k-space, {calibration.label}"
 
     def samples(self, subjects: Sequence[str]) -> list[Sample]:
         return [Sample(subject, "0") for subject in subjects]
 
     def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
-        return _calibrated(self._path(sample.subject), self.calibration, self.phase)
+        return _calibrated(self._path(sample.subject), self.calibration)
 
     def verify(self, subjects: Sequence[str]) -> None:
         for subject in subjects:
             read_kspace(self._path(subject))
 
-    def content_hash(self) -> str:
-        files = sorted((*self.folder.glob("*.npz"), *self.folder.glob("*.cfl")))
+    def content_hash(self, subjects: Sequence[str]) -> str:
+        files = (self._path(subject) for subject in sorted(subjects))
         return hashlib.sha256(" ".join(file_hash(path) for path in files).encode()).hexdigest()
 
     def _path(self, subject: str) -> Path:
@@ -170,19 +196,85 @@ class KspaceSource:
 
 
 @functools.lru_cache(maxsize=8)
-def _calibrated(path: Path, calibration: int, phase: MapPhase) -> Slice:
-    kspace = read_kspace(path)
-    maps = estimate_espirit(kspace, calibration, phase)
-    axes = (-2, -1)
-    coil_images = np.fft.fftshift(
-        np.fft.ifft2(np.fft.ifftshift(kspace, axes=axes), norm="ortho"), axes=axes
-    )
-    image = (maps.conj() * coil_images).sum(0)
+def _calibrated(path: Path, how: Calibration) -> Slice:
+    kspace, maps = read_kspace(path), None
+    if how.maps == "given":
+        maps = read_coil_maps(path, kspace.shape)
+    if how.compress is not None:
+        kspace, maps = compress_coils(kspace, how.compress, maps)
+    if how.maps == "none":
+        if len(kspace) != 1:
+            raise InputError(f"has {len(kspace)} coils", where=str(path), expected="one coil")
+        maps = np.ones(kspace.shape, np.complex64)
+    elif maps is None:
+        maps = estimate_espirit(kspace, how.width, how.phase)
+    image = combine(kspace, maps)
     peak = np.abs(image).max()
     return Slice((image / peak).astype(np.complex64), maps, (kspace / peak).astype(np.complex64))
 
 
-def _block(subject: str, images: int, where: str) -> list[int]:
+class MagnitudeSource:
+    """Magnitude images of one file, a subject each; real, so without any phase to recover.
+
+    Args:
+        path: an .npz with ``data``, real (S, H, W).
+        size: pixels along both axes: the middle square, reduced in k-space; None: as they are.
+    """
+
+    def __init__(self, path: Path, size: int | None) -> None:
+        self.path, self.size = path, size
+        shown = "" if size is None else f" {size}x{size}"
+        self.label = f"{path.stem}{shown}, magnitudes, one coil"
+
+    @functools.cached_property
+    def _images(self) -> Complex:
+        images = read_magnitude_images(self.path).astype(np.complex64)
+        return images if self.size is None else reduced(images, self.size, str(self.path))
+
+    def samples(self, subjects: Sequence[str]) -> list[Sample]:
+        return [Sample(subject, "0") for subject in subjects]
+
+    def slice(self, sample: Sample, rng: np.random.Generator) -> Slice:
+        image = self._images[self._number(sample.subject)]
+        peak = np.abs(image).max()
+        return Slice(image / peak, np.ones((1, *image.shape), np.complex64))
+
+    def verify(self, subjects: Sequence[str]) -> None:
+        for subject in subjects:
+            if not np.abs(self._images[self._number(subject)]).max() > 0:
+                raise InputError(
+                    f"image of {subject} is zero everywhere",
+                    where=str(self.path),
+                    expected="some signal",
+                )
+
+    def content_hash(self, subjects: Sequence[str]) -> str:
+        return file_hash(self.path)
+
+    def _number(self, subject: str) -> int:
+        number = subject.rpartition("-")[2]
+        if not number.isdigit() or int(number) >= len(self._images):
+            raise InputError(
+                f"no image of {subject!r}",
+                where=str(self.path),
+                expected=f"NAME-0 to NAME-{len(self._images) - 1}",
+            )
+        return int(number)
+
+
+def reduced(images: Complex, size: int, where: str) -> Complex:
+    """The middle square of images (S, H, W), at ``size`` pixels by cropping their k-space."""
+    side = min(images.shape[1:])
+    if side < size:
+        raise InputError(
+            f"images of {images.shape[1]}x{images.shape[2]}",
+            where=where,
+            expected=f"at least size = {size}",
+        )
+    return _lower_resolution(_centre(images, side), size)
+
+
+def block(subject: str, images: int, where: str) -> list[int]:
     """Subject ``siat-b`` owns images 30b to 30b+29 (README of the data: seven subjects)."""
     first = 30 * int(subject.rpartition("-")[2])
     if first >= images:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -22,19 +17,12 @@ from bench.errors import InputError
 from bench.operators.downsampling import BicubicDownsampling
 from bench.reconstructor import check
 from bench.task import Batch, Protocol, Sample, Split, Task
+from bench.tasks.images import ImageFolder, Photographs, Pixels, names_hash
+from bench.tasks.simulated import locate
 
 # which random stream of a sample draws what
 PATCH, NOISE = 0, 1
-LONGEST = 256  # pixels of a photograph's longer side
-# inside the package as PNG; others are JPEG, which decoders read differently, or downloaded
-PHOTOGRAPHS = (
-    *("astronaut", "brick", "camera", "chelsea", "clock", "coffee", "coins", "grass", "gravel"),
-    *("immunohistochemistry", "moon", "motorcycle"),
-)
 SSIM_WINDOW = 7
-SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -52,6 +40,7 @@ class SuperResolutionConfig:
             ``20 * scale`` if None, as published.
         patches: training patches of an image in an epoch, each a sample of its own.
         noise: standard deviation of Gaussian noise on the measurements (range 0 to 1).
+        exclude: images that are left out of every split (what ``--skip-bad`` found).
     """
 
     dataset: Literal["photographs", "image-folder"] = "photographs"
@@ -61,6 +50,7 @@ class SuperResolutionConfig:
     patch: int | None = None
     patches: int = 1
     noise: float = 0.0
+    exclude: tuple[str, ...] = ()
     channels: Literal[1] = 1
 
     def __post_init__(self) -> None:
@@ -101,6 +91,7 @@ class SuperResolutionTask(Task):
     """
 
     name = "superres"
+    operator = "antialiased bicubic downsampling"
     Config = SuperResolutionConfig
     config: SuperResolutionConfig
     protocol = Protocol(image="luma of BT.601, over 255", data_range="1", crop=2)
@@ -108,7 +99,8 @@ class SuperResolutionTask(Task):
     def __init__(self, config: SuperResolutionConfig, data: Path | None, data_seed: int) -> None:
         self.config, self.data_seed = config, data_seed
         self.protocol = Protocol(self.protocol.image, self.protocol.data_range, config.scale)
-        self._split = load_split(config.split or DEFAULT_SPLITS[config.dataset])
+        split = load_split(config.split or DEFAULT_SPLITS[config.dataset])
+        self._split = split.without(config.exclude)
         self.split_name, self.split_sha256 = self._split.name, self._split.sha256
         self.source = self._open(data)
         self.dataset_label = f"{self.source.label}, x{config.scale}"
@@ -117,13 +109,8 @@ class SuperResolutionTask(Task):
         config = self.config
         if config.dataset == "photographs":
             return Photographs()
-        if data is None:
-            raise InputError(
-                f"dataset {config.dataset!r} ({config.folder}) needs a data folder",
-                where=self.name,
-                expected="--data DIR or EQUIBENCH_DATA",
-            )
-        return ImageFolder(data / str(config.folder), self.split_name)
+        folder = locate(config.folder, data, config.dataset, self.name)
+        return ImageFolder(folder, self.split_name)
 
     # ------------------------------------------------------------------ samples
 
@@ -133,8 +120,7 @@ class SuperResolutionTask(Task):
 
     @property
     def _names(self) -> dict[str, tuple[str, ...]]:
-        split = self._split
-        return {"train": split.train, "validation": split.validation, "test": split.test}
+        return self._split.parts()
 
     def batch(self, split: Split, indices: Sequence[int], epoch: int | None = None) -> Batch:
         known = self.samples(split)
@@ -161,21 +147,17 @@ class SuperResolutionTask(Task):
             data_range=torch.ones(len(samples)),
         )
 
-    def verify(self) -> None:
+    def subjects(self) -> list[str]:
+        return self._split.subjects
+
+    def check_subjects(self, subjects: Sequence[str]) -> None:
         for split, names in self._names.items():
             for name in names:
-                self._pixels(name, split)
+                if name in subjects:
+                    self._pixels(name, split)
 
     def content_hash(self) -> str:
-        names = sorted(name for part in self._names.values() for name in part)
-        digests = " ".join(f"{name} {self.source.digest(name)}" for name in names)
-        return hashlib.sha256(digests.encode()).hexdigest()
-
-    def _rng(self, sample: Sample, stream: int, epoch: int | None) -> np.random.Generator:
-        name = zlib.crc32(f"{sample.subject}/{sample.sample}".encode())
-        return np.random.default_rng(
-            [self.data_seed, name, stream, 0 if epoch is None else epoch + 1]
-        )
+        return names_hash(self.source, self.subjects())
 
     def _pixels(self, name: str, split: str) -> Pixels:
         """The whole image at its size for this scale, refused if too small for its use."""
@@ -194,94 +176,18 @@ class SuperResolutionTask(Task):
         """RGB ``(3, H, W)``, 0 to 255, in float64: truncation must not depend on rounding."""
         pixels = self._pixels(sample.subject, split)
         if split == "train":
-            size, rng = self.config.patch_size, self._rng(sample, PATCH, epoch)
+            size, rng = self.config.patch_size, self.rng(sample, PATCH, epoch)
             top, left = (int(rng.integers(side - size + 1)) for side in pixels.shape[:2])
             pixels = pixels[top : top + size, left : left + size]
         return torch.from_numpy(pixels.astype(np.float64)).movedim(-1, 0)
 
     def _noise(self, sample: Sample, like: Tensor, epoch: int | None) -> Tensor:
-        rng = self._rng(sample, NOISE, epoch)
+        rng = self.rng(sample, NOISE, epoch)
         drawn = rng.standard_normal(like.shape, dtype=np.float32)
         return self.config.noise * torch.from_numpy(drawn)
 
 
-# ---------------------------------------------------------------------- images
-
-
-class Photographs:
-    """The photographs inside the scikit-image package (nothing is downloaded)."""
-
-    label = f"scikit-image photographs, {LONGEST} px"
-
-    def read(self, name: str) -> Pixels:
-        return _photograph(name)
-
-    def digest(self, name: str) -> str:
-        pixels = self.read(name)
-        return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
-
-
-class ImageFolder:
-    """8-bit images under a folder, grey ones as colour images without colour."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        if not folder.is_dir():
-            raise InputError("no such folder", where=str(folder), expected="a folder of images")
-        self.folder, self.label = folder, f"{folder.name} ({split})"
-
-    def read(self, name: str) -> Pixels:
-        return _decode(self._path(name))
-
-    def digest(self, name: str) -> str:
-        return hashlib.sha256(_bytes(self._path(name))).hexdigest()
-
-    def _path(self, name: str) -> Path:
-        for suffix in SUFFIXES:
-            path = self.folder / f"{name}{suffix}"
-            if path.is_file():
-                return path
-        raise InputError(
-            "no such file", where=str(self.folder / name), expected=", ".join(SUFFIXES)
-        )
-
-
-@functools.cache
-def _photograph(name: str) -> Pixels:
-    import skimage.data
-
-    if name not in PHOTOGRAPHS:
-        raise InputError(f"no photograph {name!r}", where="split", expected=", ".join(PHOTOGRAPHS))
-    stereo = name == "motorcycle"
-    pixels: Any = skimage.data.stereo_motorcycle()[0] if stereo else getattr(skimage.data, name)()
-    image = Image.fromarray(pixels).convert("RGB")
-    factor = LONGEST / max(image.size)
-    size = (round(image.width * factor), round(image.height * factor))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
-
-
-@functools.lru_cache(maxsize=128)
-def _decode(path: Path) -> Pixels:
-    try:
-        with Image.open(io.BytesIO(_bytes(path))) as image:
-            mode, pixels = image.mode, np.asarray(image.convert("RGB"))
-    except InputError:
-        raise
-    except Exception as error:  # decoders raise their own, SyntaxError and struct.error too
-        raise InputError(
-            f"is not a readable image: {str(error)[:120]}", where=str(path), expected="an image"
-        ) from error
-    if mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-        raise InputError(
-            f"has Pillow mode {mode}", where=str(path), expected="8-bit grey or RGB pixels"
-        )
-    return pixels
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+# ---------------------------------------------------------------------- colours and sizes
 
 
 def _multiple(pixels: Pixels, scale: int) -> Pixels:

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 def all_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
     """Name, caption and figure, one after the other."""
     from reports.figures.reconstruction import reconstruction_figures
-    from reports.figures.training import training_figure
+    from reports.figures.training import training_figures
 
     for task in results.test_tasks:
         yield from reconstruction_figures(results, task)
-    training = training_figure(results)
-    if training:
-        yield training
+    yield from training_figures(results)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.scene import Scene, Shown, cut_window, load_scene
-from reports.figures.style import PAGE, house_style
+from reports.figures.scene import Scene, Shown, cut_window, grey, load_scene
+from reports.figures.style import PAGE, file_name, house_style
 from reports.suite_results import SuiteResults, TaskInfo
 
 if TYPE_CHECKING:
@@ -37,17 +37,12 @@ def reconstruction_figures(
         yield name, _caption(task, scene), figure
 
 
-def file_name(label: str) -> str:
-    """A label as part of a file's name."""
-    return "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in label)
-
-
 def _caption(task: TaskInfo, scene: Scene) -> str:
     return (
-        f"{task.title}: {scene.subject}, image {scene.sample}. Rows: magnitude with the zoom's "
+        f"{task.title}: {scene.subject}, image {scene.sample}. Rows: the image with the zoom's "
         f"place, grey from 0 to {scene.white:.2f} of the data range; zoom, grey from "
         f"{scene.zoom_range[0]:.2f} to {scene.zoom_range[1]:.2f}; absolute error, on a scale "
-        f"{scene.gain} times as steep as the magnitude's. Scales are the same for all methods; "
+        f"{scene.gain} times as steep as the image's. Scales are the same for all methods; "
         "PSNR is of this image."
     )
 
@@ -60,7 +55,7 @@ def _draw(scene: Scene, shown: Sequence[Shown]) -> Figure:
     left, right, bottom, gap = 0.22, 0.62, 0.22, 0.03  # inches
     top = 0.12 + 0.14 * max(item.label.count("\n") + 1 for item in shown)
     panel = min((PAGE - left - right) / columns - gap, 1.7)
-    height, width = scene.reference.shape
+    height, width = scene.reference.shape[:2]
     tall = panel * height / width
     size = (left + right + columns * (panel + gap), top + bottom + 2 * (tall + gap) + panel + gap)
     with house_style():
@@ -89,7 +84,7 @@ def _placer(
 
 
 def _fill(axes: Sequence[Axes], item: Shown, scene: Scene, reference: bool) -> None:
-    for axis, name in zip(axes, ("magnitude", "zoom", "|error|"), strict=True):
+    for axis, name in zip(axes, ("image", "zoom", "|error|"), strict=True):
         axis.set_xticks([])
         axis.set_yticks([])
         axis.spines[:].set_visible(False)
@@ -100,20 +95,24 @@ def _fill(axes: Sequence[Axes], item: Shown, scene: Scene, reference: bool) -> N
             0.5, 0.5, item.reason.replace(": ", ":\n"), ha="center", va="center", fontsize=6.5
         )
         return
-    grey: dict[str, Any] = {"cmap": "gray", "interpolation": "nearest", "aspect": "auto"}
-    axes[0].imshow(item.image, vmin=0, vmax=scene.white, **grey)
+    _show(axes[0], item.image, 0.0, scene.white)
     _mark(axes[0], scene.window)
-    low, high = scene.zoom_range
-    axes[1].imshow(cut_window(item.image, scene.window), vmin=low, vmax=high, **grey)
+    _show(axes[1], cut_window(item.image, scene.window), *scene.zoom_range)
     if reference:
         axes[2].set_ylabel("")
         note = f"absolute error\n(scale × {scene.gain})"
         axes[2].text(0.5, 0.5, note, ha="center", va="center", fontsize=7)
         return
     limit = scene.white / scene.gain
-    error = np.abs(item.image - scene.reference)
+    error = grey(np.abs(item.image - scene.reference))
     axes[2].imshow(error, cmap="magma", vmin=0, vmax=limit, interpolation="nearest", aspect="auto")
     axes[2].set_xlabel(f"{item.psnr:.2f} dB", labelpad=3)
+
+
+def _show(axis: Axes, image: Any, low: float, high: float) -> None:
+    """Grey, or in colours, from ``low`` to ``high``."""
+    shown = np.clip((image - low) / ((high - low) or 1.0), 0, 1)
+    axis.imshow(shown, vmin=0, vmax=1, cmap="gray", interpolation="nearest", aspect="auto")
 
 
 def _mark(axis: Axes, window: tuple[int, int, int]) -> None:

@@ -37,7 +37,7 @@ class Scene:
     """What the figures of one task share, so that their panels compare across figures.
 
     Attributes:
-        reference: (H, W), relative to the data range.
+        reference: (H, W), or (H, W, 3) in colours, relative to the data range.
         window: top, left and side of the zoom, pixels.
         white: the grey scale's end: the reference's 99.8th percentile.
         zoom_range: the zoom's own grey scale: 2nd and 99.5th percentile of the reference there.
@@ -79,7 +79,7 @@ def load_scene(results: SuiteResults, task: TaskInfo) -> Scene | None:
     assert reference is not None
     subject, _, sample = name.partition("--")
     white = float(np.percentile(reference, 99.8)) or 1.0
-    window, gain = zoom_window(reference), _gain(reference, shown, white)
+    window, gain = zoom_window(grey(reference)), _gain(reference, shown, white)
     low, high = np.percentile(cut_window(reference, window), (2, 99.5))
     zoom = (float(low), float(high))
     return Scene(subject, sample, reference, shown, window, white, zoom, gain)
@@ -101,6 +101,12 @@ def _read(path: Path) -> tuple[Image, float, Image]:
         image = np.asarray(file["reconstruction"], np.float32) / np.float32(peak)
         reference = np.asarray(file["reference"], np.float32) / np.float32(peak)
         return image, float(file["psnr"]), reference
+
+
+def grey(image: Image) -> Image:
+    """Colours as their mean, anything else as it is: (H, W)."""
+    mean: Image = image.mean(-1) if image.ndim == 3 else image
+    return mean
 
 
 def cut_window(image: Image, window: tuple[int, int, int]) -> Image:

@@ -74,6 +74,11 @@ def line_styles(results: SuiteResults) -> dict[Line, dict[str, Any]]:
     return styles
 
 
+def file_name(label: str) -> str:
+    """A label as part of a file's name."""
+    return "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in label)
+
+
 def encode(figure: Figure, kind: str) -> bytes:
     """The figure as pdf or png, the same bytes every time."""
     metadata: Mapping[str, Any] = {"CreationDate": None} if kind == "pdf" else {"Software": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from reports.figures.lipschitz import threshold
-from reports.figures.style import COLUMN, house_style, line_styles
+from reports.figures.style import COLUMN, file_name, house_style, line_styles
 from reports.suite_results import Line, SuiteResults
 
 if TYPE_CHECKING:
@@ -40,8 +40,24 @@ PANELS = (
 )
 
 
-def training_figure(results: SuiteResults) -> tuple[str, str, Figure] | None:
-    """Name, caption and figure; None if nothing was trained step by step."""
+def training_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
+    """Name, caption and figure: one, or one for each task where every task has fits of its own.
+
+    Nothing where nothing was trained step by step.
+    """
+    if not results.own_tasks:
+        found = _training_figure(results)
+        if found:
+            yield "training", *found
+        return
+    for task in results.test_tasks:
+        found = _training_figure(results.trained_on(task.label))
+        if found:
+            yield f"training-{file_name(task.label)}", f"{task.title}. {found[0]}", found[1]
+
+
+def _training_figure(results: SuiteResults) -> tuple[str, Figure] | None:
+    """Caption and figure."""
     panels = [panel for panel in PANELS if any(_has(results, m) for m in panel.metrics)]
     if not panels:
         return None
@@ -54,7 +70,7 @@ def training_figure(results: SuiteResults) -> tuple[str, str, Figure] | None:
         figure = Figure(figsize=(COLUMN, height))
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
         figure.subplots_adjust(
-            left=0.2,
+            left=0.25,
             right=0.97,
             top=1 - (legend + above) / height,
             bottom=below / height,
@@ -65,7 +81,7 @@ def training_figure(results: SuiteResults) -> tuple[str, str, Figure] | None:
         grid[-1, 0].set_xlabel("optimiser step")
         figure.align_ylabels()
         _legend(figure, results, lines, styles, 1 - 0.03 / height)
-    return "training", _caption(results, panels), figure
+    return _caption(results, panels), figure
 
 
 def _has(results: SuiteResults, metric: str) -> bool:

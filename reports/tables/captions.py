@@ -18,6 +18,8 @@ def data_caption(results: SuiteResults) -> list[str]:
             lines.append(f"{label}: {task.title}; {_measurements(task)}; for training only.")
     if len(results.train_tasks) == 1:
         lines.append(f"Trained on {results.train_tasks[0]}.")
+    if results.own_tasks:
+        lines.append("Trained for each column on the task that is tested there.")
     if any("phantom" in str(task.config.get("dataset", "")) for task in results.test_tasks):
         lines.append("Phantom subjects share one anatomy.")
     lines += [*_protocols(results), _seeds(results.train_seeds)]
@@ -74,6 +76,8 @@ def _describe(results: SuiteResults, task: TaskInfo) -> str:
         _measurements(task),
         size,
     ]
+    if left_out := len(task.config.get("exclude") or ()):
+        parts.append(f"{left_out} subjects left out, as their files could not be used")
     return f"{task.label}: {'; '.join(part for part in parts if part)}."
 
 

@@ -320,3 +320,39 @@ def test_normal_operator_costs_little_more_than_its_transforms(
         if seen[-1]["2-d mask"] <= 1.4 and seen[-1]["columns"] <= 1.0:
             return
     pytest.fail(f"times relative to the bare FFTs: {seen}")
+
+
+# ---------------------------------------------------------------------- series and volumes
+
+
+@pytest.mark.parametrize("maps_differ", [False, True], ids=["cine", "volume"])
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_series_is_its_frames(random_mri: Build, columns: bool, maps_differ: bool) -> None:
+    frames = [random_mri(9, 8, 3, columns=columns, batch=2, seed=s) for s in range(3)]
+    masks = torch.stack([frame.mask for frame in frames], 2)
+    maps = torch.stack([frame.coil_maps for frame in frames], 2)
+    if maps_differ:
+        masks = masks[:, :, :1]
+        frames = [MultiCoilMRI(frames[0].mask, frame.coil_maps) for frame in frames]
+    else:
+        maps = maps[:, :, :1]
+        frames = [MultiCoilMRI(frame.mask, frames[0].coil_maps) for frame in frames]
+    series = MultiCoilMRI(masks, maps)
+    x = torch.randn(2, 2, 3, 9, 8)
+    y = series.A(x)
+    assert y.shape == (2, 2, 3, 3, 9, 8)
+    for t, frame in enumerate(frames):
+        assert torch.allclose(y[:, :, :, t], frame.A(x[:, :, t]), atol=1e-6)
+        adjoint = frame.A_adjoint(y[:, :, :, t])
+        assert torch.allclose(series.A_adjoint(y)[:, :, t], adjoint, atol=1e-6)
+        normal = frame.A_adjoint_A(x[:, :, t])
+        assert torch.allclose(series.A_adjoint_A(x)[:, :, t], normal, atol=1e-6)
+    one = series.select(torch.tensor([1]))
+    assert torch.allclose(one.A(x[1:]), y[1:], atol=1e-6)
+
+
+def test_a_series_needs_masks_and_maps_that_fit() -> None:
+    maps = torch.ones(1, 2, 4, 6, 5, dtype=torch.complex64)
+    for mask in ((1, 1, 3, 6, 5), (1, 1, 6, 5), (1, 1, 4, 6, 4)):
+        with pytest.raises(ValueError, match="coil maps"):
+            MultiCoilMRI(torch.ones(mask), maps)

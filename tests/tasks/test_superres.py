@@ -18,7 +18,7 @@ from bench.data.splits import load_split
 from bench.errors import InputError
 from bench.measure import quality
 from bench.task import Task
-from bench.tasks import superres
+from bench.tasks import images
 
 SCALES = [2, 3, 4]
 SPLIT = {"train": ["set91/a"], "validation": ["set91/b"], "test": ["set14/grey", "set14/colour"]}
@@ -51,7 +51,7 @@ def own(data: Path, **config: Any) -> Task:
 
 def image(folder: Path, pixels: NDArray[np.generic]) -> None:
     Image.fromarray(pixels).save(folder / "photos" / "set14" / "grey.png")
-    superres._decode.cache_clear()
+    images._pixels.cache_clear()
 
 
 # ---------------------------------------------------------------------- protocol
@@ -97,8 +97,8 @@ def test_scores_leave_out_the_border(scale: int) -> None:
     assert task.channels == 1
     height, width = batch.x.shape[-2:]
     values = task.comparable(batch.x, batch)
-    assert values.shape == (1, height - 2 * scale, width - 2 * scale)
-    assert torch.equal(values[0], batch.x[0, 0, scale:-scale, scale:-scale])
+    assert values.shape == (1, 1, height - 2 * scale, width - 2 * scale)
+    assert torch.equal(values[0, 0], batch.x[0, 0, scale:-scale, scale:-scale])
     assert batch.data_range.tolist() == batch.scale.tolist() == [1.0]
 
 
@@ -106,7 +106,7 @@ def test_ssim_is_scikit_images_default() -> None:
     task = bench.create_task("superres")
     batch = task.batch("test", [0])
     pair = [
-        task.comparable(x, batch)[0].numpy() for x in (batch.x, batch.physics.upsample(batch.y))
+        task.comparable(x, batch)[0, 0].numpy() for x in (batch.x, batch.physics.upsample(batch.y))
     ]
     assert quality.ssim(*pair, 1.0) == structural_similarity(*pair, data_range=1)
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_used_is_named(data: Path) -> None:
             own(data, **config).verify()
 
     refused(r"set91/a has 50x64 pixels .*at least 60 along both, a patch", patch=60)
-    refused("no such folder", folder="elsewhere")
+    refused("no such file or folder", folder="elsewhere")
     image(data, np.zeros((9, 9), np.uint16))
     refused(r"grey\.png: has Pillow mode I;16")
     grey.write_bytes(grey.read_bytes()[:45])
