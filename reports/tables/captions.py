@@ -77,7 +77,8 @@ def _describe(results: SuiteResults, task: TaskInfo) -> str:
         size,
     ]
     if left_out := len(task.config.get("exclude") or ()):
-        parts.append(f"{left_out} subjects left out, as their files could not be used")
+        noun = "subject" if left_out == 1 else "subjects"
+        parts.append(f"{left_out} {noun} left out for files that could not be used")
     return f"{task.label}: {'; '.join(part for part in parts if part)}."
 
 

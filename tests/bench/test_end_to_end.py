@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import bench
 from bench import cli
@@ -297,3 +298,38 @@ def test_lists_and_help():
 def test_import_is_quick():
     code = "import sys, bench; assert 'torch' not in sys.modules and 'pandas' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_bad_subjects_are_left_out_counted_and_part_of_the_key(write_suite, tmp_path):
+    data, names = tmp_path / "data", ["a", "b", "c"]
+    (data / "photos").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (40, 40), np.uint8)).save(data / f"photos/{name}.png")
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"test": names}))
+
+    def blurred(content):
+        config = {"dataset": "image-folder", "file": "photos", "split": str(split), "size": 32}
+        content["tasks"] = {"photos": {"task": "deblur", "config": config}}
+        content["methods"], content["train_on"] = ["zero-filled"], ["photos"]
+        del content["test_on"]
+
+    suite, folder = write_suite(blurred), tmp_path / "out"
+    run("run", suite, "--data", data, "--out", folder, "--quiet")
+    (data / "photos/b.png").write_bytes(b"")
+    _, errors = run("run", suite, "--data", data, "--out", tmp_path / "no", code=2)
+    assert "b.png" in errors and errors.count("\n") == 1
+    _, errors = run("run", suite, "--data", data, "--out", folder, "--skip-bad", "--quiet")
+    assert "left out of photos: b: " in errors
+    rows = bench.load_rows(folder).query("metric == 'psnr'")
+    assert rows.groupby("split_hash").subject.unique().map(sorted).tolist() in (
+        [["a", "b", "c"], ["a", "c"]],
+        [["a", "c"], ["a", "b", "c"]],
+    )
+    table = (folder / "report/tiny/table.md").read_text()
+    assert "1 subject left out" in table
+    for name in names:
+        (data / f"photos/{name}.png").write_bytes(b"")
+    _, errors = run("run", suite, "--data", data, "--out", tmp_path / "no", "--skip-bad", code=2)
+    assert "'test' is empty" in errors

@@ -56,6 +56,18 @@ def test_a_mask_depends_on_the_generator_alone(kind: str) -> None:
     assert len(draws) > 3
 
 
+def test_gaussian_columns_are_as_many_as_asked_for_and_dense_in_the_middle() -> None:
+    masks = [
+        draw_mask("gaussian", (8, 96), 4, 0.04, np.random.default_rng(seed)) for seed in range(60)
+    ]
+    assert {int(mask.sum()) for mask in masks} == {24}
+    assert all(mask[0, 46:50].all() for mask in masks)  # 4 % of 96
+    density = np.mean(masks, axis=0)[0]
+    # a standard deviation of a sixth of the columns: e^-0.5 there, nearly nothing at the ends
+    assert density[40:56].mean() > 2 * density[20:28].mean() > 4 * density[:8].mean()
+    assert abs(density[:48].sum() - density[48:].sum()) < 3
+
+
 def test_equispaced_columns_are_equally_spaced_and_their_offset_varies() -> None:
     masks = [
         draw_mask("equispaced", (8, 96), 4, 0.0, np.random.default_rng(seed)) for seed in range(40)
@@ -88,7 +100,12 @@ def test_limits_sample_everything_or_the_centre_only(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "acceleration", "center_fraction", "words"),
     [
-        ("spiral", 4, 0.08, "unknown mask 'spiral'.*random, equispaced, variable-density-2d"),
+        (
+            "spiral",
+            4,
+            0.08,
+            "unknown mask 'spiral'.*equispaced, gaussian, variable-density-2d",
+        ),
         ("random", 0.5, 0.08, "acceleration is 0.5"),
         ("random", float("nan"), 0.08, "acceleration is nan"),
         ("variable-density-2d", 0, 0.08, "acceleration is 0"),
