@@ -94,13 +94,13 @@ class EquilibriumConfig:
         max_iter: int | None = None,
         fixed_iterations: int | None = None,
     ) -> EquilibriumConfig:
-        """With another forward solver; with ``fixed_iterations`` the backward looks at no value
-        either.
+        """With another forward solver; ``fixed_iterations`` are those of the backward too, which
+        then looks at no value either.
         """
         forward = self.forward.changed(tol, max_iter, fixed_iterations)
         if fixed_iterations is None:
             return replace(self, forward=forward)
-        backward = self.backward.changed(fixed_iterations=self.backward.max_iter)
+        backward = self.backward.changed(fixed_iterations=fixed_iterations)
         return replace(self, forward=forward, backward=backward)
 
 

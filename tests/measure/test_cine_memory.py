@@ -1,0 +1,31 @@
+"""Where equilibria are needed: a cine series that unrolled MoDL does not fit into 24 GB."""
+
+from __future__ import annotations
+
+import pytest
+
+import bench
+from bench.measure.memory import predict_peak
+
+GIB = 2**30
+
+
+def peaks(size: int, frames: int, coils: int) -> dict[str, int]:
+    task = bench.create_task("mri-cine", size=size, frames=frames, coils=coils)
+    names = ("modl", "modl-checkpointed", "mol-lr")
+    return {name: predict_peak(bench.create_method(name, task), task) for name in names}
+
+
+def test_an_equilibrium_needs_a_fraction_of_ten_iterations() -> None:
+    """64 features, ten iterations against one: the ratio grows with the size, and is above 8."""
+    found = peaks(48, 4, 4)
+    assert found["modl"] > 8 * found["mol-lr"]
+    assert found["mol-lr"] < found["modl-checkpointed"] < found["modl"] / 4
+
+
+@pytest.mark.slow
+def test_a_series_that_fits_for_mol_and_not_for_modl() -> None:
+    """24 frames of 256x256, 16 coils, batch 1, float32: about a minute."""
+    found = peaks(256, 24, 16)
+    assert found["modl"] > 24e9
+    assert found["mol-lr"] < 4e9
