@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from bench import registry
@@ -33,11 +34,25 @@ def _created(cls: Any) -> Any:
 
 
 def tasks() -> list[Entry]:
-    """Every task, with how it is scored."""
+    """Every task, at its defaults: size, operator, datasets, and how it is scored."""
     return [
-        {"name": name, "about": (cls.__doc__ or "").splitlines()[0], "protocol": str(cls.protocol)}
+        {
+            "name": name,
+            "about": (cls.__doc__ or "").splitlines()[0],
+            "size": _size(cls.Config()),
+            "operator": cls.operator,
+            "datasets": list(typing.get_args(typing.get_type_hints(cls.Config)["dataset"])),
+            "protocol": str(cls.protocol),
+        }
         for name, cls in registry.tasks().items()
     ]
+
+
+def _size(config: Any) -> str:
+    """Of an image: frames or slices and two sides; of super-resolution, of a training patch."""
+    side = getattr(config, "size", None) or config.patch_size
+    deep = getattr(config, "frames", None) or getattr(config, "slices", None)
+    return f"{deep}x{side}x{side}" if deep else f"{side}x{side}"
 
 
 def suites() -> list[Entry]:

@@ -21,7 +21,7 @@ from bench.operators.norms import per_sample
 from bench.operators.sense import sense_image
 from bench.reconstructor import check
 from bench.task import Batch, Sample, Split, Task
-from bench.tasks.simulated import locate
+from bench.tasks.simulated import locate, stacked
 from bench.tasks.sources import Slice, Source
 
 # which random stream of a sample draws what
@@ -121,7 +121,8 @@ class CartesianTask(Task):
         samples = [self.samples(split)[i] for i in indices]
         measured = [self._measure(sample, epoch) for sample in samples]
         images, maps, masks, kspaces, peaks = (
-            torch.stack(tensors) for tensors in zip(*measured, strict=True)
+            stacked(tensors, f"{self.name}: {split} split")
+            for tensors in zip(*measured, strict=True)
         )
         physics = MultiCoilMRI(masks.unsqueeze(1), maps)
         y, x = to_channels(kspaces), to_channels(images)

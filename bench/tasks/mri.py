@@ -85,6 +85,7 @@ class MultiCoilTask(CartesianTask):
 
     name = "mri-multicoil"
     operator = "mask x FFT x coil maps"
+    protocol = Protocol()
     Config = MultiCoilConfig
     config: MultiCoilConfig
     default_splits: ClassVar = {

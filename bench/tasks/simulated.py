@@ -72,7 +72,8 @@ class SimulatedTask(Task):
     def batch(self, split: Split, indices: Sequence[int], epoch: int | None = None) -> Batch:
         known, physics = self.samples(split), self.physics()
         samples = [known[i] for i in indices]
-        x = torch.stack([self.image(sample, split, epoch) for sample in samples])
+        images = [self.image(sample, split, epoch) for sample in samples]
+        x = stacked(images, f"{self.name}: {split} split")
         clean = physics.A(x)
         noise = [
             self.noise_level(y) * _normal(self.rng(sample, NOISE, epoch), y)
@@ -132,6 +133,17 @@ def locate(file: str | None, data: Path | None, dataset: str, where: str) -> Pat
     if not path.exists():
         raise InputError("no such file or folder", where=str(path), expected=dataset)
     return path
+
+
+def stacked(images: Sequence[Tensor], where: str) -> Tensor:
+    """Samples as a batch. Raises InputError where they are not of one size."""
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) != 1:
+        sizes = ", ".join(sorted("x".join(map(str, shape[-2:])) for shape in shapes))
+        raise InputError(
+            f"images of {sizes} in one batch", where=where, expected="one size, or batch_size 1"
+        )
+    return torch.stack(list(images))
 
 
 def _normal(rng: np.random.Generator, like: Tensor) -> Tensor:

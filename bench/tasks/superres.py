@@ -18,7 +18,7 @@ from bench.operators.downsampling import BicubicDownsampling
 from bench.reconstructor import check
 from bench.task import Batch, Protocol, Sample, Split, Task
 from bench.tasks.images import ImageFolder, Photographs, Pixels, names_hash
-from bench.tasks.simulated import locate
+from bench.tasks.simulated import locate, stacked
 
 # which random stream of a sample draws what
 PATCH, NOISE = 0, 1
@@ -126,15 +126,8 @@ class SuperResolutionTask(Task):
         known = self.samples(split)
         samples = [known[i] for i in indices]
         images = [self._image(sample, split, epoch) for sample in samples]
-        sizes = {(image.shape[-2], image.shape[-1]) for image in images}
-        if len(sizes) != 1:
-            raise InputError(
-                "images of " + ", ".join(f"{h}x{w}" for h, w in sorted(sizes)),
-                where=f"{self.name}: a {split} batch",
-                expected="one size; whole images go one at a time",
-            )
-        rgb, scale = torch.stack(images), self.config.scale
-        low = BicubicDownsampling(scale, sizes.pop()).to(rgb).A(rgb)
+        rgb, scale = stacked(images, f"{self.name}: {split} split"), self.config.scale
+        low = BicubicDownsampling(scale, (rgb.shape[-2], rgb.shape[-1])).to(rgb).A(rgb)
         # what is whole stays so, whichever way it was rounded
         y = _luma((low + 1e-6).floor().clamp(0, 255))
         noise = [self._noise(sample, y[0], epoch) for sample in samples]

@@ -17,6 +17,7 @@ from PIL import Image
 import bench
 from bench.data.coil_maps import simulate_coil_maps
 from bench.data.layouts import LAYOUTS
+from bench.data.layouts.fastmri import FastMRI
 from bench.data.phantom import brain_subject
 from bench.data.prepare import Preparation, prepare
 from bench.data.prepared import read_manifest
@@ -290,12 +291,24 @@ def test_a_bad_file_is_named_or_left_out(name: str, fastmri_folder: Path, tmp_pa
     assert read_manifest(tmp_path / "out") == manifest
 
 
-def test_slices_of_other_shapes_are_refused(tmp_path: Path) -> None:
-    """Coil counts that differ within a volume cannot be stored in HDF5; sizes in a folder can."""
-    (tmp_path / "source").mkdir()
-    np.savez(tmp_path / "source" / "a.npz", kspace=np.ones((3, 4), np.complex64)[None, None])
-    with pytest.raises(InputError, match=r"a\.npz: 'kspace' has shape \(1, 1, 3, 4\)"):
-        prepare("npz", tmp_path / "source", tmp_path / "out", SMALL)
+def test_slices_with_other_coils_are_refused(
+    fastmri_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = {True: coil_kspace(0, 3), False: coil_kspace(0, 2)}
+    monkeypatch.setattr(FastMRI, "slices", lambda *_: iter(volumes.values()))
+    with pytest.raises(InputError, match=r"file0\.h5: kspace of .* with the same coils"):
+        prepare("fastmri-multicoil", fastmri_folder, tmp_path / "out", SMALL)
+    assert not list((tmp_path / "out").rglob("*.h5"))
+
+
+def test_images_of_two_sizes_are_not_stacked(tmp_path: Path) -> None:
+    for name, size in (("a", 32), ("b", 36)):
+        fastmri(tmp_path / f"source/singlecoil_val/{name}.h5", coil_kspace(0, 1, size), None)
+    prepare("fastmri-singlecoil", tmp_path / "source", tmp_path / "out", SMALL)
+    task = bench.create_task("mri-singlecoil", data=tmp_path, dataset="prepared", file="out")
+    assert task.batch("test", [1]).x.shape == (1, 2, 36, 36)
+    with pytest.raises(InputError, match="images of 32x32, 36x36 in one batch"):
+        task.batch("test", [0, 1])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

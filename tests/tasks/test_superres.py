@@ -151,7 +151,7 @@ def test_patches_are_multiples_of_the_scale(patch: int | None, size: int) -> Non
 def test_whole_images_of_two_sizes_are_not_stacked() -> None:
     task = bench.create_task("superres")
     assert task.batch("test", [0, 1]).x.shape == (2, 1, 256, 256)
-    with pytest.raises(InputError, match=r"170x256, 256x256.*one at a time"):
+    with pytest.raises(InputError, match=r"170x256, 256x256 in one batch .*one size"):
         task.batch("test", [0, 2])
 
 
