@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from bench.networks.spectral_norm import convolution
+from bench.networks.spectral_norm import convolution, scale_last
 from bench.reconstructor import (
     Probe,
     Recipe,
@@ -38,6 +38,8 @@ class LUSERConfig(ReconstructorConfig):
             so many pixels (its style is open).
             Affine group norms are not norm-bounded: contraction is not guaranteed.
         start: of the first stage: ``A^H y``, or y itself where it is an image (deblurring).
+        output_scale: factor on the initial parameters of the last convolution (open): with a small
+            one every stage starts as a gradient step.
         step_size: λ, of the data term; learned (its start is open).
         equilibrium: solvers of every stage's fixed point (open); the lowest residual is returned.
     """
@@ -49,6 +51,7 @@ class LUSERConfig(ReconstructorConfig):
     spectral_norm: float | None = 1.0
     spectral_size: int = 40
     start: Literal["adjoint", "measurements"] = "adjoint"
+    output_scale: float = 1.0
     step_size: float = 1.0
     equilibrium: EquilibriumConfig = field(
         default_factory=lambda: EquilibriumConfig(forward=ANDERSON, backward=ANDERSON)
@@ -97,6 +100,7 @@ class Proximal(nn.Module):
             *block(2 * width, 2 * width),
             conv(2 * width, config.channels),
         )
+        scale_last(self.mix[-1], config.output_scale)
 
     def forward(self, r: Tensor, injected: Tensor) -> Tensor:
         output: Tensor = self.mix(torch.cat((self.data(r), injected), dim=1))
@@ -134,6 +138,7 @@ class _LUSER(Reconstructor):
         "short": Variant(
             config={
                 "spectral_norm": 0.7,
+                "output_scale": 0.1,
                 "equilibrium": EquilibriumConfig(
                     forward=SolverConfig(tol=1e-2, max_iter=10),
                     backward=SolverConfig(tol=3e-2, max_iter=4),
