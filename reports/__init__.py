@@ -63,6 +63,7 @@ def write_report(directory: str | Path, formats: Sequence[str] = FORMATS) -> Rep
             paths.append(path)
             if file == "index.html":
                 pages[name] = path
+        _remove_others(target / "figures", paths, formats)
     return Report(folder.directory / "report", tuple(paths), pages)
 
 
@@ -146,6 +147,14 @@ def _rows_csv(results: SuiteResults) -> bytes:
             records = part.where(part.notna(), None).itertuples(index=False)
             writer.writerows([*labels, *record] for record in records)
     return text.getvalue().encode()
+
+
+def _remove_others(figures: Path, written: Sequence[Path], formats: Sequence[str]) -> None:
+    """Figures of an earlier report that this one no longer has."""
+    kinds = {f".{name}" for name in formats}
+    for path in figures.glob("*.*"):
+        if path.suffix in kinds and path not in written:
+            path.unlink()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -78,8 +78,8 @@ class Outcome:
 class SuiteResults:
     """One suite of a results folder.
 
-    ``own_tasks``: several tasks, and every fit is tested on its own; a method is then one line,
-    and every column has another fit.
+    ``trained_for``: where there are several training tasks, and what is tested on a task was always
+    trained on the same one, which one that is; a method is then one line. Else empty.
     """
 
     def __init__(self, folder: Folder, name: str) -> None:
@@ -88,9 +88,10 @@ class SuiteResults:
         self.title, self.note = str(table.get("title") or name), str(table.get("note") or "")
         self.tasks = {label: _task(label, task) for label, task in table["tasks"].items()}
         self.entries = tuple(dict.fromkeys(_entry(record) for record in table["jobs"]))
-        evaluations = [entry for entry in self.entries if entry.kind == "evaluate"]
-        several = len({entry.train_task for entry in evaluations}) > 1
-        self.own_tasks = several and all(e.train_task == e.test_task for e in evaluations)
+        tested = {(e.test_task, e.train_task) for e in self.entries if e.kind == "evaluate"}
+        pairs = {test: train for test, train in tested if test is not None and train is not None}
+        several = len({train for _, train in tested}) > 1
+        self.trained_for = pairs if several and len(pairs) == len(tested) else {}
         self._outcomes: dict[tuple[Line, str, str, str], Outcome] = {}
         self._by_place: dict[tuple[Line, str | None], list[str]] = {}
         for entry in self.entries:
@@ -101,7 +102,7 @@ class SuiteResults:
 
     def line_of(self, entry: Entry) -> Line:
         """The line that a job belongs to."""
-        return Line(entry.method, entry.variant, None if self.own_tasks else entry.train_task)
+        return Line(entry.method, entry.variant, None if self.trained_for else entry.train_task)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
@@ -151,6 +152,7 @@ class SuiteResults:
             place: [job for job in jobs if place[1] is not None or job in kept]
             for place, jobs in self._by_place.items()
         }
+        other.train_tasks = (task,)
         return other
 
     def evaluations(self, line: Line, task: str) -> list[str]:
@@ -201,7 +203,7 @@ class SuiteResults:
                     missing += 1
         return Outcome(
             summary=summarise(values) if values else None,
-            status=self._failure(line, keys),
+            status=self._failure(line, keys, task),
             seeds=seeds,
             seeds_expected=self._expected(line, task),
             samples=len(samples),
@@ -214,11 +216,12 @@ class SuiteResults:
         }
         return min(len(seeds), len(self.evaluations(line, task)))
 
-    def _failure(self, line: Line, keys: Sequence[str]) -> str:
+    def _failure(self, line: Line, keys: Sequence[str], task: str) -> str:
+        trained = self.trained_on(self.trained_for[task]) if task in self.trained_for else self
         for key in keys:
             status = self.status(key)
             if status == "blocked":  # say by what
-                causes = [self.status(fit) for fit in self.fits(line)]
+                causes = [self.status(fit) for fit in trained.fits(line)]
                 cause = next((cause for cause in causes if cause != "ok"), "")
                 return f"blocked: fit {cause}" if cause else status
             if status != "ok":

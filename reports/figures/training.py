@@ -41,19 +41,20 @@ PANELS = (
 
 
 def training_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
-    """Name, caption and figure: one, or one for each task where every task has fits of its own.
+    """Name, caption and figure: one, or one for each task that is trained on for a column.
 
     Nothing where nothing was trained step by step.
     """
-    if not results.own_tasks:
+    if not results.trained_for:
         found = _training_figure(results)
         if found:
             yield "training", *found
         return
-    for task in results.test_tasks:
-        found = _training_figure(results.trained_on(task.label))
+    for label in dict.fromkeys(results.trained_for[task.label] for task in results.test_tasks):
+        found = _training_figure(results.trained_on(label))
         if found:
-            yield f"training-{file_name(task.label)}", f"{task.title}. {found[0]}", found[1]
+            title = results.tasks[label].title
+            yield f"training-{file_name(label)}", f"{title}. {found[0]}", found[1]
 
 
 def _training_figure(results: SuiteResults) -> tuple[str, Figure] | None:

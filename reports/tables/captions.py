@@ -12,14 +12,14 @@ from reports.suite_results import SuiteResults, TaskInfo
 def data_caption(results: SuiteResults) -> list[str]:
     """The tasks, what is trained on, the protocol, the training seeds and the suite's note."""
     lines = [_describe(results, task) for task in results.test_tasks]
-    for label in results.train_tasks:
+    for label in dict.fromkeys((*results.train_tasks, *results.trained_for.values())):
         task = results.tasks[label]
         if task not in results.test_tasks:
             lines.append(f"{label}: {task.title}; {_measurements(task)}; for training only.")
     if len(results.train_tasks) == 1:
         lines.append(f"Trained on {results.train_tasks[0]}.")
-    if results.own_tasks:
-        lines.append("Trained for each column on the task that is tested there.")
+    if results.trained_for:
+        lines.append(_trained_for(results))
     if any("phantom" in str(task.config.get("dataset", "")) for task in results.test_tasks):
         lines.append("Phantom subjects share one anatomy.")
     lines += [*_protocols(results), _seeds(results.train_seeds)]
@@ -107,6 +107,16 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " to ".join(_plain(part) for part in value)
     return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _trained_for(results: SuiteResults) -> str:
+    if all(test == train for test, train in results.trained_for.items()):
+        return "Trained for each column on the task that is tested there."
+    tested: dict[str, list[str]] = {}
+    for task in results.test_tasks:
+        tested.setdefault(results.trained_for[task.label], []).append(task.label)
+    parts = [f"{train} for {' and '.join(columns)}" for train, columns in tested.items()]
+    return f"Trained on {'; '.join(parts)}."
 
 
 def _protocols(results: SuiteResults) -> list[str]:

@@ -160,3 +160,12 @@ def test_a_threshold_is_read_from_the_configuration(synthetic: Synthetic) -> Non
     found = {line.method: threshold(results, line) for line in results.lines}
     assert found["mol (no constraint)"] == 0.98  # 1 - m
     assert found["modl"] is None  # logs no estimate
+
+
+def test_figures_of_an_earlier_report_go(report: Report, synthetic: Synthetic) -> None:
+    figures = synthetic.root / "report" / "small" / "figures"
+    (figures / "training-of-before.png").write_bytes(b"old")
+    (figures / "notes.txt").write_text("mine")
+    write_report(synthetic.root)
+    assert not (figures / "training-of-before.png").exists()
+    assert (figures / "training.png").exists() and (figures / "notes.txt").exists()
