@@ -106,7 +106,7 @@ class DenoiserPrior(Reconstructor):
 
     def data_step(self, z: Tensor, v: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
         """``(A^H A + w I)^-1 (A^H y + w v)``, near ``z``; ``adjoint`` is ``A^H y``."""
-        config, weight = self.config, float(self.weight)
+        config, weight = self.config, self.weight.to(adjoint.dtype)
         return solve_normal_equations(
             physics,
             adjoint + weight * v,

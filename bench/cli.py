@@ -157,7 +157,10 @@ def list_(
     if as_json:
         print(json.dumps(entries, indent=1))
         return
-    table = Table(*entries[0])
+    table = Table(show_lines=True)
+    for number, heading in enumerate(entries[0]):
+        # a name is to be copied whole
+        table.add_column(heading, no_wrap=number == 0, overflow="fold")
     for entry in entries:
         table.add_row(*(_cell(value) for value in entry.values()))
     out.print(table)

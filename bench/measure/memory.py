@@ -11,17 +11,12 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from bench.objective import image_loss
-from bench.reconstructor import Reconstructor
-from bench.task import Task
 
 BLOCK = 512  # bytes; CUDA's caching allocator rounds every request up to a multiple of it
 
@@ -62,6 +57,10 @@ class LiveBytes(TorchDispatchMode):
         return output
 
     def _add(self, tensor: Tensor) -> None:
+        if tensor.layout is not torch.strided:  # sparse rows have three storages of their own
+            for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()):
+                self._add(part)
+            return
         storage = tensor.untyped_storage()
         key = id(storage)  # the one Python object of a storage, as long as either is alive
         if key in self._known:
@@ -90,47 +89,15 @@ def count_peak(step: Callable[..., object], *inputs: Any, fake: bool = False) ->
             tensors by its inputs alone.
     """
     if not fake:
-        return _count(step, inputs)
+        return count(step, inputs)
     mode = FakeTensorMode()
-    inputs = _fake_copy(mode, inputs)
+    inputs = fake_copy(mode, inputs)
     with mode:
-        return _count(step, inputs)
+        return count(step, inputs)
 
 
-def predict_peak(
-    method: Reconstructor, task: Task, batch_size: int = 1, iterations: int = 6
-) -> int:
-    """Peak bytes of a training step of ``method`` on ``task``, without running it.
-
-    Forward, loss, backward and Adam's update, twice, so that the optimiser's state is there from
-    the beginning. Equilibria run ``iterations`` times, forward and backward, and inner solves to
-    their caps; no sample leaves the batch: an upper bound. An implicit gradient's peak does not
-    depend on the number once Anderson's window is full (five, where nothing else is said). The
-    penalty of a recipe is left out.
-
-    Args:
-        method: in training mode its own stages may differ; this is the last one's.
-        task: its first training samples give the shapes; nothing is computed with their values.
-    """
-    batch = task.batch("train", [i % len(task.samples("train")) for i in range(batch_size)], 0)
-    recipe = method.recipe()
-    view = method.with_solver(fixed_iterations=iterations).train()
-
-    def step(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
-        parameters = [p for p in method.parameters() if p.requires_grad]
-        optimiser = torch.optim.Adam(parameters) if parameters else None
-        for _ in range(2):
-            result = method.reconstruct(y, physics)
-            target: Any = SimpleNamespace(x=x)
-            if optimiser is not None:
-                optimiser.zero_grad()
-                image_loss(recipe, result, target).backward()
-                optimiser.step()
-
-    return count_peak(step, view, batch.physics, batch.y, batch.x, fake=True)
-
-
-def _count(step: Callable[..., object], inputs: tuple[Any, ...]) -> int:
+def count(step: Callable[..., object], inputs: tuple[Any, ...]) -> int:
+    """:func:`count_peak` of inputs as they are, fake ones inside their mode."""
     counter = LiveBytes()
     with counter:
         counter.hold(inputs)
@@ -138,7 +105,7 @@ def _count(step: Callable[..., object], inputs: tuple[Any, ...]) -> int:
     return counter.peak
 
 
-def _fake_copy(mode: FakeTensorMode, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def fake_copy(mode: FakeTensorMode, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """A deep copy in which every tensor is fake; views of one storage stay that."""
     memo: dict[int, Any] = {id(tensor): mode.from_tensor(tensor) for tensor in _tensors(inputs)}
     return copy.deepcopy(inputs, memo)

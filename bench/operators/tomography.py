@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from bench.deepinv_import import deepinv
 from bench.operators.linear import OperatorCount, linear
@@ -52,13 +53,13 @@ class ParallelBeam(deepinv.physics.LinearPhysics):
 
     def _prepare(self, like: Tensor) -> None:
         matrix = system_matrix(self.size, self.angles)
-        self._matrix = matrix.forward.to(like.device, like.dtype)
-        self._transposed = matrix.transposed.to(like.device, like.dtype)
+        self._rows = _Rows(*(rows.to(like.device, like.dtype) for rows in matrix))
 
     def _apply(self, fn: Any, recurse: bool = True) -> ParallelBeam:
         super()._apply(fn, recurse)
-        if "_matrix" in self.__dict__:
-            now = torch.zeros((), dtype=self._matrix.dtype, device=self._matrix.device)
+        if "_rows" in self.__dict__:
+            forward = self._rows.forward
+            now = torch.zeros((), dtype=forward.dtype, device=forward.device)
             self._prepare(fn(now))
         return self
 
@@ -81,10 +82,10 @@ class ParallelBeam(deepinv.physics.LinearPhysics):
         return linear(x, self._normal, self._normal)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return _multiply(self._matrix, x, (len(self.angles), self.detectors))
+        return _multiply(self._rows.forward, x, (len(self.angles), self.detectors))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return _multiply(self._transposed, y, (self.size, self.size))
+        return _multiply(self._rows.transposed, y, (self.size, self.size))
 
     def _normal(self, x: Tensor) -> Tensor:
         return self._adjoint(self._forward(x))
@@ -97,6 +98,16 @@ class ParallelBeam(deepinv.physics.LinearPhysics):
 def detectors_for(size: int) -> int:
     """Elements that the diagonal of a square image needs, odd: one is in the middle."""
     return 2 * math.ceil(size / math.sqrt(2)) + 1
+
+
+class _Rows:
+    """The matrices of one dtype and device. Nothing writes into them: a copy is the same."""
+
+    def __init__(self, forward: Tensor, transposed: Tensor) -> None:
+        self.forward, self.transposed = forward, transposed
+
+    def __deepcopy__(self, memo: Any) -> _Rows:
+        return self
 
 
 class SystemMatrix(NamedTuple):
@@ -174,4 +185,8 @@ def _multiply(matrix: Tensor, x: Tensor, shape: tuple[int, int]) -> Tensor:
     """Every channel of ``x (B, C, h, w)`` through the matrix, to ``(B, C, *shape)``."""
     batch = x.shape[:2]
     columns = x.reshape(batch[0] * batch[1], -1).mT
-    return (matrix @ columns).mT.reshape(*batch, *shape)
+    if isinstance(columns, FakeTensor):  # no values, and no kernel for sparse rows either
+        product = columns.new_empty(matrix.shape[0], columns.shape[1])
+    else:
+        product = matrix @ columns
+    return product.mT.reshape(*batch, *shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import bench
-from bench.measure.memory import predict_peak
+from bench.measure.prediction import predict_peak
 
 GIB = 2**30
 
