@@ -137,7 +137,8 @@ def largest_batch(peak: Callable[[int], int], limit: int, most: int = 4096) -> i
             above = guess
         slope = max(1, (known[guess] - known[1]) // (guess - 1))
         line = 1 + (limit - known[1]) // slope
-        # where the line says, or next to what is known if that was tried
+        if len(known) > 8:  # not straight at all: halve what is left
+            line = (fits + above) // 2
         guess = min(max(line, fits + 1), above - 1)
     return fits
 
