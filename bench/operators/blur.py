@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.deepinv_import import deepinv
-from bench.operators.linear import OperatorCount, linear
+from bench.operators.linear import LinearOperator
 from bench.operators.norms import per_sample
 
 
-class Blur(deepinv.physics.LinearPhysics):
+class Blur(LinearOperator):
     """Every channel convolved with one kernel; images and measurements ``(B, C, H, W)``.
 
     A circular boundary makes the operator diagonal in the Fourier basis, and solves exact
@@ -43,7 +42,6 @@ class Blur(deepinv.physics.LinearPhysics):
                 "(expected k x k, k odd and not above the image's sides)"
             )
         self.image_size, self.boundary = image_size, boundary
-        self.count = OperatorCount()
         self._exact = kernel.detach().double().cpu()
         self._prepare(kernel)
         if boundary == "circular":
@@ -65,22 +63,6 @@ class Blur(deepinv.physics.LinearPhysics):
         return self
 
     # ------------------------------------------------------------------ the operator
-
-    def A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """Image to blurred image, ``(B, C, H, W)``."""
-        self.count.forward += x.shape[0]
-        return linear(x, self._forward, self._adjoint)
-
-    def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """Blurred with the kernel turned by half a turn, ``(B, C, H, W)``."""
-        self.count.adjoint += y.shape[0]
-        return linear(y, self._adjoint, self._forward)
-
-    def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """The normal operator, image to image ``(B, C, H, W)``."""
-        self.count.forward += x.shape[0]
-        self.count.adjoint += x.shape[0]
-        return linear(x, self._normal, self._normal)
 
     def _forward(self, x: Tensor) -> Tensor:
         if self.boundary == "circular":
@@ -119,10 +101,6 @@ class Blur(deepinv.physics.LinearPhysics):
         weight = kernel.flip(0, 1)[None, None]
         flat = F.conv2d(x.flatten(0, 1).unsqueeze(1), weight, padding=kernel.shape[-1] // 2)
         return flat.squeeze(1).view(x.shape)
-
-    def select(self, indices: Tensor) -> Blur:
-        """The operator of these samples of the batch: itself, the same for all."""
-        return self
 
 
 def gaussian_kernel(size: int, variance: float) -> Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.deepinv_import import deepinv
+
 Map = Callable[[Tensor], Tensor]
 
 
@@ -45,3 +47,43 @@ def linear(x: Tensor, map_: Map, adjoint: Map) -> Tensor:
     apply: Any = _Linear.apply
     output: Tensor = apply(x, map_, adjoint)
     return output
+
+
+class LinearOperator(deepinv.physics.LinearPhysics):
+    """An operator by its maps ``_forward`` and ``_adjoint`` (and ``_normal``, where it is cheaper).
+
+    The same for all samples of a batch. One that is not selects in :meth:`select`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = OperatorCount()
+
+    def A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
+        """Image ``(B, C, H, W)`` to measurements."""
+        self.count.forward += x.shape[0]
+        return linear(x, self._forward, self._adjoint)
+
+    def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
+        """Measurements to image ``(B, C, H, W)``: the exact adjoint."""
+        self.count.adjoint += y.shape[0]
+        return linear(y, self._adjoint, self._forward)
+
+    def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
+        """The normal operator, image to image ``(B, C, H, W)``."""
+        self.count.forward += x.shape[0]
+        self.count.adjoint += x.shape[0]
+        return linear(x, self._normal, self._normal)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} has no forward map")
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} has no adjoint map")
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._adjoint(self._forward(x))
+
+    def select(self, indices: Tensor) -> LinearOperator:
+        """The operator of these samples of the batch."""
+        return self

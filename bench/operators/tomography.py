@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from bench.deepinv_import import deepinv
-from bench.operators.linear import OperatorCount, linear
+from bench.operators.linear import LinearOperator
 
 
-class ParallelBeam(deepinv.physics.LinearPhysics):
+class ParallelBeam(LinearOperator):
     """Line integrals of an image, scaled so that ``||A|| = 1``.
 
     Images ``(B, C, n, n)`` to sinograms ``(B, C, angles, detectors)``, detector elements as wide as
@@ -48,7 +47,6 @@ class ParallelBeam(deepinv.physics.LinearPhysics):
             )
         self.size, self.angles = size, tuple(float(angle) for angle in angles)
         self.detectors = detectors_for(size)
-        self.count = OperatorCount()
         self._prepare(torch.zeros(()))
 
     def _prepare(self, like: Tensor) -> None:
@@ -65,34 +63,11 @@ class ParallelBeam(deepinv.physics.LinearPhysics):
 
     # ------------------------------------------------------------------ the operator
 
-    def A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """Image ``(B, C, n, n)`` to sinogram ``(B, C, angles, detectors)``."""
-        self.count.forward += x.shape[0]
-        return linear(x, self._forward, self._adjoint)
-
-    def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """Back-projection, ``(B, C, angles, detectors)`` to ``(B, C, n, n)``: the transpose."""
-        self.count.adjoint += y.shape[0]
-        return linear(y, self._adjoint, self._forward)
-
-    def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """The normal operator, image to image ``(B, C, n, n)``."""
-        self.count.forward += x.shape[0]
-        self.count.adjoint += x.shape[0]
-        return linear(x, self._normal, self._normal)
-
     def _forward(self, x: Tensor) -> Tensor:
         return _multiply(self._rows.forward, x, (len(self.angles), self.detectors))
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return _multiply(self._rows.transposed, y, (self.size, self.size))
-
-    def _normal(self, x: Tensor) -> Tensor:
-        return self._adjoint(self._forward(x))
-
-    def select(self, indices: Tensor) -> ParallelBeam:
-        """The operator of these samples of the batch: itself, the same for all."""
-        return self
 
 
 def detectors_for(size: int) -> int:

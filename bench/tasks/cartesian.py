@@ -5,24 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.data.masks import draw_mask
-from bench.data.splits import Split as SplitFile
-from bench.data.splits import load_split
 from bench.operators import MultiCoilMRI
 from bench.operators.fourier import fft2c, ifft2c, magnitude, to_channels
 from bench.operators.norms import per_sample
 from bench.operators.sense import sense_image
 from bench.reconstructor import check
-from bench.task import Batch, Sample, Split, Task
-from bench.tasks.simulated import locate, stacked
-from bench.tasks.sources import Slice, Source
+from bench.task import Batch, Sample, Split
+from bench.tasks.sourced import SourcedTask, stacked
+from bench.tasks.sources import Slice
 
 # which random stream of a sample draws what
 MAPS, MASK, NOISE = 0, 1, 2
@@ -69,43 +66,12 @@ class CartesianConfig:
         return self.noise if isinstance(self.noise, tuple) else (self.noise, self.noise)
 
 
-class CartesianTask(Task):
+class CartesianTask(SourcedTask):
     """Undersampled k-space to a complex image or series, of any number of coils.
 
     k-space is scaled, by a number computed from the measurements alone, so that the 99th magnitude
     percentile of their SENSE image (``mu = 0.01``, 10 iterations) is 1.
     """
-
-    config: Any
-    source: Source
-    default_splits: ClassVar[dict[str, str]]
-
-    def __init__(self, config: Any, data: Path | None, data_seed: int) -> None:
-        self.config, self.data_seed = config, data_seed
-        self.split = self._load_split(data)
-        self.split_name, self.split_sha256 = self.split.name, self.split.sha256
-        self.source = self.open_source(data)
-        self.dataset_label = self.source.label
-
-    def open_source(self, data: Path | None) -> Source:
-        """Where the images come from, from the configuration."""
-        raise TypeError(f"{type(self).__name__} has no source")
-
-    def _load_split(self, data: Path | None) -> SplitFile:
-        config = self.config
-        if config.dataset == "prepared" and config.split is None:
-            split = load_split(self.located(data) / "split.json")
-        else:
-            split = load_split(config.split or self.default_splits[config.dataset])
-        return split.without(config.exclude)
-
-    def located(self, data: Path | None) -> Path:
-        """The configured file or folder.
-
-        Raises:
-            InputError: there is no data folder, or nothing of that name in it.
-        """
-        return locate(self.config.file, data, self.config.dataset, self.name)
 
     # ------------------------------------------------------------------ samples
 
@@ -139,15 +105,6 @@ class CartesianTask(Task):
     def scale(self, y: Tensor, physics: MultiCoilMRI, peaks: Tensor) -> Tensor:
         """What measurements are divided by, ``(B,)``; ``peaks``: largest coil-image magnitudes."""
         return percentile_of_sense(y, physics)
-
-    def subjects(self) -> list[str]:
-        return self.split.subjects
-
-    def check_subjects(self, subjects: Sequence[str]) -> None:
-        self.source.verify(subjects)
-
-    def content_hash(self) -> str:
-        return self.source.content_hash(self.subjects())
 
     def _measure(self, sample: Sample, epoch: int | None) -> tuple[Tensor, ...]:
         """Image, coil maps, mask, masked k-space and coil images' maximum of one sample."""

@@ -18,7 +18,7 @@ from bench.operators.downsampling import BicubicDownsampling
 from bench.reconstructor import check
 from bench.task import Batch, Protocol, Sample, Split, Task
 from bench.tasks.images import ImageFolder, Photographs, Pixels, names_hash
-from bench.tasks.simulated import locate, stacked
+from bench.tasks.sourced import locate, stacked
 
 # which random stream of a sample draws what
 PATCH, NOISE = 0, 1
