@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from bench.data.coil_maps import estimate_espirit
-from bench.data.layouts.contract import Item
+from bench.data.coil_maps import combine, estimate_espirit
+from bench.data.layouts.contract import Item, open_hdf5
 from bench.data.layouts.fastmri import FastMRI
 from bench.data.masks import draw_mask
 from bench.data.readers import read_coil_maps, read_kspace
@@ -86,13 +88,10 @@ def reconstruct_file(
 def _slices(path: Path) -> list[np.ndarray[Any, Any]]:
     if path.suffix != ".h5":
         return [read_kspace(path)]
-    item = Item(path.stem, path.stem, path)
-    try:
-        return list(FastMRI("multicoil").slices(item))
-    except InputError as error:
-        if "expected complex (slices, coils" not in str(error):
-            raise
-        return list(FastMRI("singlecoil").slices(item))
+    with open_hdf5(path) as file:
+        one_coil = "kspace" in file and file["kspace"].ndim == 3
+    layout = FastMRI("singlecoil" if one_coil else "multicoil")
+    return list(layout.slices(Item(path.stem, path.stem, path)))
 
 
 def _reconstruct(
@@ -128,8 +127,7 @@ def _reconstruct(
         result = method.reconstruct((y / scale).to(device), physics.to(device)).image.cpu() * scale
     scores = {"sampled": float(np.broadcast_to(mask, kspace.shape[1:]).mean())}
     if full:
-        coil_images = ifft2c(torch.from_numpy(kspace))
-        reference = (torch.from_numpy(maps).conj() * coil_images).sum(0).abs().numpy()
+        reference = np.abs(combine(kspace, maps))
         image, peak = magnitude(result)[0].numpy(), float(reference.max())
         scores["psnr"] = quality.psnr(reference, image, peak)
         scores["ssim"] = quality.ssim(reference, image, peak)
@@ -159,10 +157,6 @@ def write(found: list[Reconstructed], path: Path, out: Path) -> list[Path]:
     Returns:
         The files that were written.
     """
-    import io
-
-    from PIL import Image
-
     out.mkdir(parents=True, exist_ok=True)
     images = torch.stack([one.image for one in found]).numpy()
     buffer = io.BytesIO()

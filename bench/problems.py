@@ -36,15 +36,38 @@ class Problem:
         )
 
 
-def multicoil_problem(
+def random_problem(
+    task: str,
     batch: int = 3,
-    size: tuple[int, int] = (24, 20),
+    size: tuple[int, int] | None = None,
     coils: int = 3,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-    seed: int = 0,
 ) -> Problem:
-    """Masks, maps and noise differ by sample; the last sample has no noise at all."""
+    """A problem of the task of that name; masks, maps and noise differ by sample.
+
+    Noise falls from sample to sample; the last one has none at all.
+
+    Args:
+        size: (H, W) of the images, where the task has a choice: super-resolution doubles odd sides,
+            tomography takes the first for both. About 20 pixels a side if not given.
+        coils: where the task has more than one.
+    """
+    make, usual, level = _TASKS[task]
+    x, physics = make(batch, size or usual, coils)
+    clean = physics.A(x)
+    g = torch.Generator().manual_seed(1)
+    levels = torch.linspace(level, 0, batch).view(-1, *[1] * (clean.ndim - 1))
+    y = clean + levels * torch.randn(clean.shape, generator=g, dtype=torch.float64)
+    if isinstance(physics, MultiCoilMRI):
+        y = y * physics.mask.unsqueeze(1)
+        physics = MultiCoilMRI(physics.mask.to(dtype), physics.coil_maps.to(dtype.to_complex()))
+    else:
+        physics = physics.to(dtype)
+    return Problem(x.to(device, dtype), y.to(device, dtype), physics.to(device))
+
+
+def _multicoil(batch: int, size: tuple[int, int], coils: int, seed: int = 0) -> tuple[Tensor, Any]:
     g = torch.Generator().manual_seed(seed)
     width = size[1]
     maps = _smooth(torch.randn(batch, coils, *size, 2, generator=g, dtype=torch.float64), 4.0)
@@ -55,98 +78,54 @@ def multicoil_problem(
     x = _smooth(torch.randn(batch, 1, *size, 2, generator=g, dtype=torch.float64), 1.5)
     x = x[:, 0].movedim(-1, 1)
     x = x / x.flatten(1).abs().amax(1).view(-1, 1, 1, 1)
-    physics = MultiCoilMRI(mask, maps)
-    y = physics.A(x)
-    level = torch.linspace(0.05, 0, batch).view(-1, 1, 1, 1, 1)
-    noise = level * torch.randn(y.shape, generator=g, dtype=torch.float64)
-    y = y + noise * mask.view(batch, 1, 1, 1, width)
-    physics = MultiCoilMRI(mask.to(dtype), maps.to(dtype.to_complex()))
-    return Problem(x.to(device, dtype), y.to(device, dtype), physics.to(device))
+    return x, MultiCoilMRI(mask, maps)
 
 
-def superres_problem(
-    batch: int = 3,
-    size: tuple[int, int] = (24, 20),
-    coils: int = 1,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Problem:
-    """Images in [0, 1], halved; odd sizes are those of the measurements."""
-    g = torch.Generator().manual_seed(0)
-    height, width = (side if side % 2 == 0 else 2 * side for side in size)
-    x = torch.rand(batch, 1, height, width, 1, generator=g, dtype=torch.float64)
-    x = _smooth(x, 1.5)[..., 0].to(device, dtype)
-    physics = BicubicDownsampling(2, (height, width)).to(device, dtype)
-    return Problem(x, physics.A(x), physics)
-
-
-def singlecoil_problem(
-    batch: int = 3,
-    size: tuple[int, int] = (24, 20),
-    coils: int = 1,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Problem:
+def _singlecoil(batch: int, size: tuple[int, int], coils: int) -> tuple[Tensor, Any]:
     """As with many coils, and one that sees everything alike."""
-    like = multicoil_problem(batch, size, 2, torch.float64)
-    physics = MultiCoilMRI(like.physics.mask, torch.ones(1, *size, dtype=torch.complex128))
-    return _noisy(like.x, physics, 0.01, dtype, device)
+    x, physics = _multicoil(batch, size, 2)
+    return x, MultiCoilMRI(physics.mask, torch.ones(1, *size, dtype=torch.complex128))
 
 
-def series_problem(
-    batch: int = 3,
-    size: tuple[int, int] = (16, 12),
-    coils: int = 3,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-    alike: bool = False,
-) -> Problem:
+def _series(
+    batch: int, size: tuple[int, int], coils: int, alike: bool = False
+) -> tuple[Tensor, Any]:
     """Three frames with masks of their own; ``alike``: planes of a volume, with one mask."""
-    frames = [multicoil_problem(batch, size, coils, torch.float64)]
-    frames += [multicoil_problem(batch, size, coils, torch.float64, seed=k) for k in (1, 2)]
-    x = torch.stack([frame.x for frame in frames], dim=2)
-    masks = torch.stack([frame.physics.mask for frame in frames], dim=2)
-    maps = frames[0].physics.coil_maps.unsqueeze(2)
+    frames = [_multicoil(batch, size, coils, seed) for seed in range(3)]
+    masks = torch.stack([physics.mask for _, physics in frames], dim=2)
+    maps = frames[0][1].coil_maps.unsqueeze(2)
     if alike:
         masks = masks[:, :, :1]
-        maps = torch.stack([frame.physics.coil_maps for frame in frames], dim=2)
-    return _noisy(x, MultiCoilMRI(masks, maps), 0.01, dtype, device)
+        maps = torch.stack([physics.coil_maps for _, physics in frames], dim=2)
+    return torch.stack([x for x, _ in frames], dim=2), MultiCoilMRI(masks, maps)
 
 
-def tomography_problem(
-    batch: int = 3,
-    size: tuple[int, int] = (16, 16),
-    coils: int = 1,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Problem:
-    """Square images of the first side, 12 views."""
+def _tomography(batch: int, size: tuple[int, int], coils: int) -> tuple[Tensor, Any]:
     angles = torch.arange(12, dtype=torch.float64) * (torch.pi / 12)
-    x = _images(batch, 1, (size[0], size[0]))
-    return _noisy(x, ParallelBeam(size[0], angles), 0.01, dtype, device)
+    physics = ParallelBeam(size[0], angles).double()
+    return _images(batch, 1, (size[0], size[0])), physics
 
 
-def deblurring_problem(
-    batch: int = 3,
-    size: tuple[int, int] = (24, 20),
-    coils: int = 1,
-    dtype: torch.dtype = torch.float32,
-    device: str = "cpu",
-) -> Problem:
-    """Images of three channels, blurred."""
-    physics = Blur(gaussian_kernel(9, 5.0), size)
-    return _noisy(_images(batch, 3, size), physics, 0.01, dtype, device)
+def _deblurring(batch: int, size: tuple[int, int], coils: int) -> tuple[Tensor, Any]:
+    return _images(batch, 3, size), Blur(gaussian_kernel(9, 5.0), size).double()
 
 
-PROBLEMS: dict[str, Callable[..., Problem]] = {
-    "mri-multicoil": multicoil_problem,
-    "mri-singlecoil": singlecoil_problem,
-    "mri-cine": series_problem,
-    "mri-3d": functools.partial(series_problem, alike=True),
-    "ct": tomography_problem,
-    "deblur": deblurring_problem,
-    "superres": superres_problem,
+def _superres(batch: int, size: tuple[int, int], coils: int) -> tuple[Tensor, Any]:
+    height, width = (side if side % 2 == 0 else 2 * side for side in size)
+    return _images(batch, 1, (height, width)), BicubicDownsampling(2, (height, width)).double()
+
+
+# By task: images (float64) and their operator, the usual size, and the first sample's noise.
+_TASKS: dict[str, tuple[Callable[..., tuple[Tensor, Any]], tuple[int, int], float]] = {
+    "mri-multicoil": (_multicoil, (24, 20), 0.05),
+    "mri-singlecoil": (_singlecoil, (24, 20), 0.01),
+    "mri-cine": (_series, (16, 12), 0.01),
+    "mri-3d": (functools.partial(_series, alike=True), (16, 12), 0.01),
+    "ct": (_tomography, (16, 16), 0.02),
+    "deblur": (_deblurring, (24, 20), 0.005),
+    "superres": (_superres, (24, 20), 0.0),
 }
+TASKS = tuple(_TASKS)
 
 
 def _images(batch: int, channels: int, size: tuple[int, int]) -> Tensor:
@@ -154,21 +133,6 @@ def _images(batch: int, channels: int, size: tuple[int, int]) -> Tensor:
     g = torch.Generator().manual_seed(0)
     x = torch.rand(batch, channels, *size, 1, generator=g, dtype=torch.float64)
     return _smooth(x, 1.5)[..., 0]
-
-
-def _noisy(x: Tensor, physics: Any, level: float, dtype: torch.dtype, device: str) -> Problem:
-    """Measurements of ``x`` (float64), all in ``dtype``; the last sample has no noise at all."""
-    clean = physics.double().A(x)
-    g = torch.Generator().manual_seed(1)
-    noise = level * clean.std() * torch.randn(clean.shape, generator=g, dtype=torch.float64)
-    noise[-1] = 0
-    y = clean + noise
-    if isinstance(physics, MultiCoilMRI):
-        y = y * physics.mask.unsqueeze(1)
-        physics = MultiCoilMRI(physics.mask.to(dtype), physics.coil_maps.to(dtype.to_complex()))
-    else:
-        physics = physics.to(dtype)
-    return Problem(x.to(device, dtype), y.to(device, dtype), physics.to(device))
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.errors import InputError
 from bench.measure.evaluations import count_evaluations
 from bench.operators.norms import relative_norms
-from bench.problems import PROBLEMS, Problem
+from bench.problems import TASKS, Problem, random_problem
 from bench.reconstructor import Reconstruction, Reconstructor
 from bench.registry import create_method, create_task, method_class
 
@@ -54,13 +54,13 @@ class Subject:
 
     def problem(self, **changes: Any) -> Problem:
         """A problem of the task."""
-        return PROBLEMS[self.task](device=self.device, **changes)
+        return random_problem(self.task, device=self.device, **changes)
 
 
 def subjects(name: str, device: str = "cpu") -> Iterator[Subject]:
     """The method on each of its tasks that there is a problem for."""
     for task in method_class(name).tasks:
-        if task in PROBLEMS:
+        if task in TASKS:
             yield Subject(method_class(name).name, task, device)
 
 
@@ -75,7 +75,7 @@ def check_method(name: str, device: str = "cpu") -> None:
     if torch.cuda.is_available() and device == "cpu":
         found += subjects(name, "cuda")
     if not found:
-        raise InputError(f"{name}: no known task", expected="one of " + ", ".join(PROBLEMS))
+        raise InputError(f"{name}: no known task", expected="one of " + ", ".join(TASKS))
     for subject in found:
         for label, check in CHECKS.items():
             try:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.data import phantom
 from bench.data.masks import draw_mask
 from bench.operators import MultiCoilMRI
 from bench.operators.fourier import fft2c, ifft2c, magnitude, to_channels
@@ -64,6 +65,32 @@ class CartesianConfig:
     def noise_range(self) -> tuple[float, float]:
         """Lowest and highest noise level."""
         return self.noise if isinstance(self.noise, tuple) else (self.noise, self.noise)
+
+
+@dataclass(frozen=True)
+class PlanarConfig(CartesianConfig):
+    """What tasks of single slices share.
+
+    Attributes:
+        size: pixels along both axes (acquired k-space keeps its own).
+        center_crop: scores leave out all but this many pixels in the middle of each axis (fastMRI:
+            320).
+    """
+
+    dataset: str = "brain-phantom"
+    size: int = 96
+    center_crop: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        embedded = self.dataset == "brain-phantom"
+        smallest, largest = phantom.SIZES if embedded else (16, 4096)
+        expected = f"{smallest} to {largest} pixels"
+        check(smallest <= self.size <= largest, "size", self.size, expected)
+        crop = self.center_crop
+        check(crop is None or crop >= 16, "center_crop", crop, "at least 16")
+        if not embedded:
+            check(self.file is not None, "file", None, f"where the {self.dataset} lie")
 
 
 class CartesianTask(SourcedTask):

@@ -9,14 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bench.data import phantom
 from bench.data.coil_maps import MapPhase
 from bench.errors import InputError
 from bench.operators import MultiCoilMRI
 from bench.operators.fourier import fft2c
 from bench.reconstructor import check
 from bench.task import Protocol
-from bench.tasks.cartesian import CartesianConfig, CartesianTask
+from bench.tasks.cartesian import CartesianTask, PlanarConfig
 from bench.tasks.prepared import PreparedKspace
 from bench.tasks.sources import (
     Calibration,
@@ -29,13 +28,12 @@ from bench.tasks.sources import (
 
 
 @dataclass(frozen=True)
-class MultiCoilConfig(CartesianConfig):
+class MultiCoilConfig(PlanarConfig):
     """A multi-coil task.
 
     Attributes:
         dataset: the embedded phantom, coil-combined images, a folder of acquired k-space, or what
             ``equibench data prepare`` has written.
-        size: pixels along both axes (acquired k-space keeps its own).
         coils: number of simulated coils.
         compress: acquired coils are compressed to so many virtual ones.
         measurements: simulated from the image and the maps, or as acquired.
@@ -47,12 +45,9 @@ class MultiCoilConfig(CartesianConfig):
         scaling: of the measurements, see :class:`CartesianTask`; ``coil-maximum`` is the MOL
             authors' (largest magnitude of the fully sampled coil images: not from measured data
             alone), for their weights.
-        center_crop: scores leave out all but this many pixels in the middle of each axis (fastMRI:
-            320).
     """
 
     dataset: Literal["brain-phantom", "complex-images", "kspace", "prepared"] = "brain-phantom"
-    size: int = 96
     coils: int = 8
     compress: int | None = None
     measurements: Literal["simulated", "acquired"] = "simulated"
@@ -60,20 +55,11 @@ class MultiCoilConfig(CartesianConfig):
     calibration: int = 24
     map_phase: MapPhase = "calibration"
     scaling: Literal["sense-percentile", "coil-maximum"] = "sense-percentile"
-    center_crop: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        smallest, largest = phantom.SIZES if self.dataset == "brain-phantom" else (16, 4096)
-        check(
-            smallest <= self.size <= largest, "size", self.size, f"{smallest} to {largest} pixels"
-        )
         check(self.coils >= 1, "coils", self.coils, "at least 1")
         check(self.compress is None or self.compress >= 1, "compress", self.compress, "at least 1")
-        crop = self.center_crop
-        check(crop is None or crop >= 16, "center_crop", crop, "at least 16")
-        if self.dataset != "brain-phantom":
-            check(self.file is not None, "file", None, f"where the {self.dataset} lie")
         if self.measurements == "acquired":
             holds = self.dataset in ("kspace", "prepared")
             check(holds, "measurements", "acquired", "dataset: kspace or prepared with it")

@@ -8,10 +8,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from bench.data import phantom
 from bench.reconstructor import check
 from bench.task import Protocol, Sample
-from bench.tasks.cartesian import CartesianConfig, CartesianTask
+from bench.tasks.cartesian import CartesianTask, PlanarConfig
 from bench.tasks.prepared import PreparedKspace
 from bench.tasks.sources import (
     Calibration,
@@ -23,44 +22,25 @@ from bench.tasks.sources import (
     Source,
 )
 
-KINDS = {
-    "brain-phantom": "brain-phantom",
-    "complex-images": "siat200",
-    "magnitude-images": "stanford-knee20",
-    "kspace": "singlecoil",
-}
-
 
 @dataclass(frozen=True)
-class SingleCoilConfig(CartesianConfig):
+class SingleCoilConfig(PlanarConfig):
     """A single-coil task; LUSER's by default, 4x and 8x with random columns.
 
     Attributes:
         dataset: the embedded phantom, coil-combined complex images, magnitude images (which have no
             phase to recover), a folder of acquired k-space of one coil, or a prepared dataset.
-        size: pixels along both axes (acquired k-space keeps its own).
         scored: magnitudes, or the real and imaginary parts as two channels. Papers do either: two
             channels count errors of phase too.
-        center_crop: scores leave out all but this many pixels in the middle of each axis (fastMRI:
-            320).
     """
 
     dataset: Literal[
         "brain-phantom", "complex-images", "magnitude-images", "kspace", "prepared"
     ] = "brain-phantom"
-    size: int = 96
     scored: Literal["magnitude", "complex"] = "magnitude"
-    center_crop: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        smallest, largest = phantom.SIZES if self.dataset == "brain-phantom" else (16, 4096)
-        expected = f"{smallest} to {largest} pixels"
-        check(smallest <= self.size <= largest, "size", self.size, expected)
-        crop = self.center_crop
-        check(crop is None or crop >= 16, "center_crop", crop, "at least 16")
-        if self.dataset != "brain-phantom":
-            check(self.file is not None, "file", None, f"where the {self.dataset} lie")
         if self.dataset == "kspace":
             check(self.noise_range[1] == 0, "noise", self.noise, "0: acquired data has its own")
 
@@ -72,7 +52,12 @@ class SingleCoilTask(CartesianTask):
     operator = "mask x FFT"
     Config = SingleCoilConfig
     config: SingleCoilConfig
-    default_splits: ClassVar = KINDS
+    default_splits: ClassVar = {
+        "brain-phantom": "brain-phantom",
+        "complex-images": "siat200",
+        "magnitude-images": "stanford-knee20",
+        "kspace": "singlecoil",
+    }
     protocol = Protocol()
 
     def __init__(self, config: SingleCoilConfig, data: Path | None, data_seed: int) -> None:

@@ -19,13 +19,12 @@ from bench.deepinv_import import deepinv
 from bench.errors import InputError
 from bench.objective import image_loss
 from bench.operators import BicubicDownsampling
-from bench.problems import Problem, multicoil_problem, superres_problem
+from bench.problems import Problem, random_problem
 from bench.reconstructor import Recipe
 from methods.equilibrium import SolverConfig
 
 TINY = {"width": 6, "depth": 3, "batch_norm": False}
 EXACT = {"cg_iterations": 300, "cg_tol": 1e-8}
-PROBLEMS = {"mri-multicoil": multicoil_problem, "superres": superres_problem}
 
 
 class BlurNoise(nn.Module):
@@ -71,9 +70,9 @@ def matrices(problem: Problem, i: int) -> tuple[Tensor, Tensor]:
     return a, torch.stack([blur(e).flatten() for e in basis], dim=1)
 
 
-@pytest.fixture(params=list(PROBLEMS))
+@pytest.fixture(params=["mri-multicoil", "superres"])
 def problem(request: pytest.FixtureRequest) -> Problem:
-    return PROBLEMS[request.param](batch=2, size=(10, 8), dtype=torch.float64)
+    return random_problem(request.param, batch=2, size=(10, 8), dtype=torch.float64)
 
 
 def error(image: Tensor, truth: Tensor) -> float:
@@ -140,7 +139,7 @@ def test_pnp_admm_is_the_dense_fixed_point(problem: Problem) -> None:
 
 def test_constrained_pnp_admm_fits_the_data() -> None:
     """``A x = y`` and ``x = D(x + A^H m)`` for some m: one linear system."""
-    problem = superres_problem(batch=1, size=(10, 8), dtype=torch.float64)
+    problem = random_problem("superres", batch=1, size=(10, 8), dtype=torch.float64)
     method = with_blur(
         create_method(
             "pnp-admm", variant="constrained", channels=1, solver={"tol": 1e-11, "max_iter": 3000}
@@ -160,7 +159,7 @@ def test_constrained_pnp_admm_fits_the_data() -> None:
 
 def test_a_denoiser_that_does_not_converge_is_reported() -> None:
     """The lowest residual is returned, finite, and not called converged."""
-    problem = superres_problem(batch=2, dtype=torch.float64)
+    problem = random_problem("superres", batch=2, dtype=torch.float64)
     for cls, config in ((PnPADMM, PnPADMMConfig), (RED, DenoiserPriorConfig)):
         method = with_blur(cls(config(1, weight=0.5, **TINY)), 40.0)
         result = method.reconstruct(problem.y, problem.physics)
@@ -173,7 +172,7 @@ def test_a_denoiser_that_does_not_converge_is_reported() -> None:
 
 @pytest.mark.parametrize("name", ["pnp-admm", "red"])
 def test_a_denoiser_is_trained_and_then_the_weight_searched(name: str) -> None:
-    problem = superres_problem(batch=1)
+    problem = random_problem("superres", batch=1)
     method = create_method(name, channels=1, solver={"max_iter": 20}, **TINY)
     recipe = method.recipe()
     assert [stage.noise for stage in recipe.stages] == [(0.05, 0.05)]

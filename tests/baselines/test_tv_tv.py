@@ -19,7 +19,7 @@ from baselines.tv_tv import (
 )
 from bench import create_method, create_task
 from bench.operators import BicubicDownsampling, MultiCoilMRI
-from bench.problems import multicoil_problem, superres_problem
+from bench.problems import random_problem
 from bench.reconstructor import Reconstruction
 
 
@@ -157,7 +157,7 @@ def test_differences_are_periodic_and_adjoint() -> None:
 
 def test_samples_stop_by_themselves() -> None:
     """One that is done already leaves, whatever the others do."""
-    problem = superres_problem(batch=2)
+    problem = random_problem("superres", batch=2)
     problem.y[0] = 0.5  # a constant image is flat, and its backbone's image nearly so
     method = create_method("tv-tv", create_task("superres"), backbone={"method": "bicubic"})
     trace = method.reconstruct(problem.y, problem.physics).traces[-1]
@@ -191,7 +191,7 @@ def test_tasks_choose_the_backbone_and_whether_data_is_held() -> None:
 
 def test_noisy_data_of_many_coils_needs_the_penalty() -> None:
     """Held exactly, the image leaves its backbone's far behind."""
-    problem = multicoil_problem(batch=1, size=(16, 16))
+    problem = random_problem("mri-multicoil", batch=1, size=(16, 16))
     errors = []
     for fidelity in (None, 100.0):
         method = method_on(2, "sense", fidelity=fidelity, cg_iterations=50, cg_tol=1e-6).float()

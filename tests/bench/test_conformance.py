@@ -199,6 +199,6 @@ def test_a_method_of_no_known_task_is_not_waved_through(registered: Any) -> None
 
 
 def test_problems_differ_by_sample() -> None:
-    problem = problems.multicoil_problem()
+    problem = problems.random_problem("mri-multicoil")
     assert not torch.equal(problem.physics.mask[0], problem.physics.mask[1])
     assert not torch.equal(problem.physics.coil_maps[0], problem.physics.coil_maps[1])

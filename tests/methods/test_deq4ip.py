@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bench
-from bench.problems import multicoil_problem
+from bench.problems import random_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 NAMES = ["de-grad", "de-prox", "de-admm"]
@@ -64,7 +64,7 @@ def step_by_hand(method: Any, a: Tensor, b: Tensor, x: Tensor, bound: float) -> 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("clamp", [None, 0.4])
 def test_one_step_is_the_papers(create: Any, dense: Any, name: str, clamp: float | None) -> None:
-    p = multicoil_problem(batch=1, size=(8, 6), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=1, size=(8, 6), dtype=torch.float64)
     exact = {"cg_tol": 1e-14, "cg_iterations": 300} if name == "de-admm" else {}
     method = create(name, **SMALL, **exact, eta=0.7, clamp=clamp)
     assert len(randomise_statistics(method)) == 2
@@ -83,7 +83,7 @@ def test_one_step_is_the_papers(create: Any, dense: Any, name: str, clamp: float
 @pytest.mark.parametrize("name", NAMES)
 def test_the_image_is_that_of_the_steps_from_the_adjoint(create: Any, name: str) -> None:
     """The dual starts at zero, and the image is z."""
-    p = multicoil_problem(batch=2, size=(8, 6), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=2, size=(8, 6), dtype=torch.float64)
     method = create(name, **SMALL)
     randomise_statistics(method)
     method = method.with_solver(fixed_iterations=3)  # inner solves of a fixed cost too
@@ -113,7 +113,7 @@ def test_deq4ip_is_de_prox() -> None:
 def test_statistics_move_with_the_denoiser_and_not_with_the_equilibrium(
     create: Any, freeze: bool
 ) -> None:
-    p = multicoil_problem(batch=2, size=(8, 6), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=2, size=(8, 6), dtype=torch.float64)
     method = create("de-prox", **SMALL, freeze_batch_norm=freeze)
     layers = randomise_statistics(method)
 
@@ -145,7 +145,7 @@ def test_statistics_move_with_the_denoiser_and_not_with_the_equilibrium(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fixed_eta_has_no_gradient(create: Any, name: str) -> None:
-    p = multicoil_problem(batch=1, size=(8, 6), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=1, size=(8, 6), dtype=torch.float64)
     for trainable in (False, True):
         method = create(name, **SMALL, eta_trainable=trainable)
         method.reconstruct(p.y, p.physics).image.square().sum().backward()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Diverged
-from bench.problems import multicoil_problem
+from bench.problems import random_problem
 from bench.task import Batch
 from bench.training import Trainer, TrainingConfig
 from methods.equilibrium import EquilibriumConfig, SolverConfig
@@ -35,7 +35,7 @@ def test_an_expansive_network_is_recorded_as_not_converged(
     create: Any, solver: Any, keep: Any
 ) -> None:
     """Plain iteration runs until float32 overflows; what is returned is finite."""
-    p = multicoil_problem(batch=2, size=(8, 8))
+    p = random_problem("mri-multicoil", batch=2, size=(8, 8))
     config = SolverConfig(solver, tol=1e-4, max_iter=100, keep=keep)
     method = create("mol", width=4, depth=2, alpha=1.0, equilibrium=EquilibriumConfig(config))
     # (Anderson finds the unstable fixed point of a map that is nearly linear)
@@ -54,7 +54,7 @@ def test_an_expansive_network_is_recorded_as_not_converged(
 
 
 def test_a_gradient_through_it_does_not_raise(create: Any) -> None:
-    p = multicoil_problem(batch=1, size=(8, 8), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=1, size=(8, 8), dtype=torch.float64)
     solver = SolverConfig("anderson", tol=1e-4, max_iter=30)
     method = create("mol", width=4, depth=2, equilibrium=EquilibriumConfig(solver, solver))
     with torch.no_grad():
@@ -71,7 +71,7 @@ class OneBatch:
     """A task as far as the first training step needs it."""
 
     channels = 2
-    problem = multicoil_problem(batch=2, size=(8, 8))
+    problem = random_problem("mri-multicoil", batch=2, size=(8, 8))
 
     def samples(self, split: str) -> range:
         return range(2)

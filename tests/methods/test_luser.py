@@ -10,7 +10,7 @@ import torch
 
 import bench
 from bench.objective import image_loss
-from bench.problems import multicoil_problem
+from bench.problems import random_problem
 from bench.reconstructor import Reconstruction
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
@@ -28,7 +28,7 @@ NAMES = ["luser-sw", "luser-dw"]
 @pytest.mark.parametrize("name", NAMES)
 def test_every_stage_solves_its_equations(create: Any, dense: Any, name: str) -> None:
     """``d = x + λA^H(b - A x)``; ``r = Mix(Data(r) ⊕ Inject(d))``; the next image is d + r."""
-    p = multicoil_problem(batch=1, size=(10, 8), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=1, size=(10, 8), dtype=torch.float64)
     method = create(name, **SMALL, step_size=0.8)
     a, b = dense(p.physics, p.x).matrix, p.y.flatten()
     counts: dict[str, list[int]] = {"inject": [], "data": []}
@@ -98,7 +98,7 @@ def test_the_auxiliary_loss_is_the_sum_over_all_stages(variant: str) -> None:
 
 def test_a_stage_that_does_not_converge_says_so_and_returns_its_best(create: Any) -> None:
     """Affine group norms are not bounded: large gains make the map no contraction."""
-    p = multicoil_problem(batch=1, size=(10, 8), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=1, size=(10, 8), dtype=torch.float64)
     solver = SolverConfig("picard", tol=1e-6, max_iter=12)
     method = create(
         "luser-sw", **SMALL | {"spectral_norm": 1.0, "equilibrium": EquilibriumConfig(solver)}

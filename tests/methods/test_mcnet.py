@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import bench
 from bench.errors import InputError
 from bench.operators import BicubicDownsampling
-from bench.problems import multicoil_problem, superres_problem
+from bench.problems import random_problem
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 
 TIGHT = EquilibriumConfig(SolverConfig("anderson", tol=1e-12, max_iter=500))
@@ -37,7 +37,7 @@ class Zero(nn.Module):
 
 
 def problem(batch: int = 1, size: tuple[int, int] = (12, 8)) -> Any:
-    return superres_problem(batch=batch, size=size, dtype=torch.float64)
+    return random_problem("superres", batch=batch, size=size, dtype=torch.float64)
 
 
 def backbone_image(method: Any, p: Any) -> Tensor:
@@ -232,7 +232,7 @@ def test_a_constant_image_is_no_division_by_zero(create: Any, value: float, epsi
 
 def test_the_backbone_is_frozen_and_in_evaluation_mode(create: Any) -> None:
     """Its batch norms included, in training as well."""
-    p = multicoil_problem(batch=2, size=(8, 8), dtype=torch.float64)
+    p = random_problem("mri-multicoil", batch=2, size=(8, 8), dtype=torch.float64)
     modl = {"method": "modl", "config": {"width": 4, "depth": 3, "iterations": 1}}
     few = EquilibriumConfig(SolverConfig(max_iter=3), SolverConfig(max_iter=3))
     config = SMALL | {"channels": 2, "backbone": modl, "equilibrium": few}

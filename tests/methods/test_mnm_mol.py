@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import bench
 from bench.operators import MultiCoilMRI
-from bench.problems import multicoil_problem
+from bench.problems import random_problem
 from bench.reconstructor import TrainingState
 from bench.task import Batch
 from methods.equilibrium import EquilibriumConfig, SolverConfig
@@ -20,7 +20,7 @@ SMALL = {"width": 6, "depth": 3, "cg_iterations": 300, "cg_tol": 1e-14, "equilib
 
 
 def problem(size: tuple[int, int] = (6, 6), batch: int = 1) -> Any:
-    return multicoil_problem(batch=batch, size=size, dtype=torch.float64)
+    return random_problem("mri-multicoil", batch=batch, size=size, dtype=torch.float64)
 
 
 class Displacement(nn.Module):
