@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.deepinv_import import deepinv
-from bench.operators.linear import OperatorCount
+from bench.operators.linear import LinearOperator
 from bench.operators.norms import per_sample
 
 
-class BicubicDownsampling(deepinv.physics.LinearPhysics):
+class BicubicDownsampling(LinearOperator):
     """Every side of an image over ``scale``, as torch's antialiased bicubic interpolation does it.
 
     Images ``(B, C, H, W)`` to ``(B, C, H / scale, W / scale)``. Resizing separates into one small
@@ -37,7 +36,6 @@ class BicubicDownsampling(deepinv.physics.LinearPhysics):
         self.low_size = (image_size[0] // scale, image_size[1] // scale)
         if scale < 1 or min(self.low_size) < 1 or any(side % scale for side in image_size):
             raise ValueError(f"image of {image_size} (expected sides that {scale} divides)")
-        self.count = OperatorCount()
         self._prepare(torch.zeros(()))
 
     def _prepare(self, like: Tensor) -> None:
@@ -57,21 +55,14 @@ class BicubicDownsampling(deepinv.physics.LinearPhysics):
 
     # ------------------------------------------------------------------ the operator
 
-    def A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """Image ``(B, C, H, W)`` to measurements ``(B, C, H / scale, W / scale)``."""
+    def _forward(self, x: Tensor) -> Tensor:
         _require_size(x, self.image_size, "image")
-        self.count.forward += x.shape[0]
         return _separable(self._rows, x, self._columns)
 
-    def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """The exact adjoint. ``scale^2`` times it is :meth:`upsample`, but not near the borders."""
+    def _adjoint(self, y: Tensor) -> Tensor:
+        """``scale^2`` times it is :meth:`upsample`, but not near the borders."""
         _require_size(y, self.low_size, "measurements")
-        self.count.adjoint += y.shape[0]
         return _separable(self._rows.mT, y, self._columns.mT)
-
-    def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
-        """The normal operator, image to image ``(B, C, H, W)``."""
-        return self.A_adjoint(self.A(x))
 
     def A_dagger(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
         """``A^H (A A^H)^-1 y``, the smallest image with these measurements."""
@@ -99,10 +90,6 @@ class BicubicDownsampling(deepinv.physics.LinearPhysics):
         return F.interpolate(
             y, size=self.image_size, mode="bicubic", antialias=True, align_corners=False
         )
-
-    def select(self, indices: Tensor) -> BicubicDownsampling:
-        """The operator of these samples of the batch: itself, the same for all."""
-        return self
 
 
 class _Axis(NamedTuple):

@@ -16,7 +16,10 @@ Map = Callable[[Tensor], Tensor]
 
 @dataclass
 class OperatorCount:
-    """Applications of A and of its adjoint, summed over samples (a fused A^H A counts in both)."""
+    """Applications of A and of its adjoint, summed over samples (a fused A^H A counts in both).
+
+    Those of backward passes too. Exact solves (``solve_normal``, ``A_dagger``) apply neither.
+    """
 
     forward: int = 0
     adjoint: int = 0
@@ -61,19 +64,28 @@ class LinearOperator(deepinv.physics.LinearPhysics):
 
     def A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
         """Image ``(B, C, H, W)`` to measurements."""
-        self.count.forward += x.shape[0]
-        return linear(x, self._forward, self._adjoint)
+        return linear(x, self._counted_forward, self._counted_adjoint)
 
     def A_adjoint(self, y: Tensor, **_: Any) -> Tensor:  # noqa: N802
         """Measurements to image ``(B, C, H, W)``: the exact adjoint."""
-        self.count.adjoint += y.shape[0]
-        return linear(y, self._adjoint, self._forward)
+        return linear(y, self._counted_adjoint, self._counted_forward)
 
     def A_adjoint_A(self, x: Tensor, **_: Any) -> Tensor:  # noqa: N802
         """The normal operator, image to image ``(B, C, H, W)``."""
+        return linear(x, self._counted_normal, self._counted_normal)
+
+    def _counted_forward(self, x: Tensor) -> Tensor:
+        self.count.forward += x.shape[0]
+        return self._forward(x)
+
+    def _counted_adjoint(self, y: Tensor) -> Tensor:
+        self.count.adjoint += y.shape[0]
+        return self._adjoint(y)
+
+    def _counted_normal(self, x: Tensor) -> Tensor:
         self.count.forward += x.shape[0]
         self.count.adjoint += x.shape[0]
-        return linear(x, self._normal, self._normal)
+        return self._normal(x)
 
     def _forward(self, x: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} has no forward map")

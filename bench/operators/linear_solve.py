@@ -87,6 +87,7 @@ def solve_normal_equations(
     max_iter: int = 100,
     backward_tol: float | None = None,
     backward_max_iter: int | None = None,
+    exact: bool = True,
 ) -> Tensor:
     """The data-consistency solve ``(weight A^H A + shift I)^-1 rhs``, differentiable.
 
@@ -108,10 +109,11 @@ def solve_normal_equations(
         x0: warm start ``(B, ...)``, not differentiated.
         tol, max_iter: of the forward solve, relative; ``tol=0`` runs exactly ``max_iter``.
         backward_tol, backward_max_iter: of the cotangent's solve; the forward's if None.
+        exact: whether to take an exact solve where the operator has one.
     """
-    exact: Callable[..., Tensor] | None = getattr(physics, "solve_normal", None)
-    if exact is not None:
-        return exact(rhs, weight, shift)
+    if exact and hasattr(physics, "solve_normal"):
+        direct: Tensor = physics.solve_normal(rhs, weight, shift)
+        return direct
     apply: Any = _NormalSolve.apply
     solution: Tensor = apply(
         rhs,

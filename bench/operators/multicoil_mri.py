@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.deepinv_import import deepinv
 from bench.operators.fourier import to_channels, to_complex
-from bench.operators.linear import OperatorCount, linear
+from bench.operators.linear import LinearOperator
 
 _PER_SAMPLE = ("mask", "coil_maps", "_coil_maps_conj", "_modulated_maps", "_shifted_mask")
 
 
-class MultiCoilMRI(deepinv.physics.LinearPhysics):
+class MultiCoilMRI(LinearOperator):
     """Undersampled Fourier samples of coil-weighted images, ``y = M F S x``.
 
     Images ``(B, 2, H, W)`` and k-space ``(B, 2, N, H, W)``, real and imaginary parts on axis 1.
@@ -41,7 +40,6 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
 
     def __init__(self, mask: Tensor, coil_maps: Tensor) -> None:
         super().__init__()
-        self.count = OperatorCount()
         self._prepare(mask, coil_maps)
 
     def _prepare(self, mask: Tensor, coil_maps: Tensor) -> None:
@@ -76,21 +74,17 @@ class MultiCoilMRI(deepinv.physics.LinearPhysics):
     def A(self, x: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
         """Image ``(B, 2, H, W)`` to k-space ``(B, 2, N, H, W)``, zero where not sampled."""
         self.update_parameters(**parameters)
-        self.count.forward += x.shape[0]
-        return linear(x, self._forward, self._adjoint)
+        return super().A(x)
 
     def A_adjoint(self, y: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
         """k-space ``(B, 2, N, H, W)`` to image ``(B, 2, H, W)``; unsampled entries are ignored."""
         self.update_parameters(**parameters)
-        self.count.adjoint += y.shape[0]
-        return linear(y, self._adjoint, self._forward)
+        return super().A_adjoint(y)
 
     def A_adjoint_A(self, x: Tensor, **parameters: Any) -> Tensor:  # noqa: N802
         """The fused normal operator, image to image ``(B, 2, H, W)``."""
         self.update_parameters(**parameters)
-        self.count.forward += x.shape[0]
-        self.count.adjoint += x.shape[0]
-        return linear(x, self._normal, self._normal)
+        return super().A_adjoint_A(x)
 
     def _forward(self, x: Tensor) -> Tensor:
         image = torch.fft.ifftshift(to_complex(x), dim=(-2, -1)).unsqueeze(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bench.operators.linear_solve import conjugate_gradient
+from bench.operators.linear_solve import solve_normal_equations
 
 
 def sense_image(
@@ -18,14 +18,15 @@ def sense_image(
     tol: float = 1e-6,
     max_iter: int = 50,
 ) -> Tensor:
-    """``(w A^H A + s I)^-1 w A^H y`` from zero, ``(B, 2, H, W)``; carries no gradient.
+    """``(w A^H A + s I)^-1 w A^H y`` from zero, ``(B, 2, H, W)``.
+
+    Always by iterations, whose number regularises too. Differentiable in the measurements, by a
+    solve of its own.
 
     The defaults are the initial guess of MOL, MnM-MOL and MoDL in the authors' code (w = 100,
     s = 1.001, 50 iterations). In the common form ``(A^H A + mu I)^-1 A^H y``, mu = s / w.
     """
-    return conjugate_gradient(
-        lambda v: weight * physics.A_adjoint_A(v) + shift * v,
-        weight * physics.A_adjoint(y),
-        tol=tol,
-        max_iter=max_iter,
-    ).x
+    rhs = weight * physics.A_adjoint(y)
+    return solve_normal_equations(
+        physics, rhs, weight, shift, tol=tol, max_iter=max_iter, exact=False
+    )

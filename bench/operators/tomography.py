@@ -61,6 +61,11 @@ class ParallelBeam(LinearOperator):
             self._prepare(fn(now))
         return self
 
+    @property
+    def constants(self) -> tuple[Tensor, ...]:
+        """The sparse rows, which memory counts add to parameters and buffers."""
+        return (self._rows.forward, self._rows.transposed)
+
     # ------------------------------------------------------------------ the operator
 
     def _forward(self, x: Tensor) -> Tensor:
