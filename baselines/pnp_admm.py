@@ -24,7 +24,7 @@ from bench.reconstructor import (
     check,
 )
 from bench.task import Task
-from methods.equilibrium import SolverConfig, solve
+from methods.equilibrium import EquilibriumConfig, SolverConfig, implicit
 from methods.equilibrium_method import Iteration
 
 # DnCNN as it is makes both iterations diverge; bounded so, N cannot expand, and they settle
@@ -123,6 +123,13 @@ class DenoiserPrior(Reconstructor):
             physics, adjoint, 1.0, 0.01, tol=self.config.cg_tol, max_iter=self.config.cg_iterations
         )
 
+    def held_start(self, y: Tensor, physics: Any) -> Tensor:
+        return self.start(physics, physics.A_adjoint(y))
+
+    def equilibrium(self) -> EquilibriumConfig:
+        """The solver, forward and for gradients (which only attacks take)."""
+        return EquilibriumConfig(self.config.solver, self.config.solver)
+
     # ------------------------------------------------------------------ views and training
 
     def with_solver(
@@ -200,11 +207,17 @@ class PnPADMM(DenoiserPrior):
     }
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
+        result = implicit(*self.fixed_point_map(y, physics, x0), self.equilibrium())
+        return Reconstruction(result.value.chunk(2, dim=1)[0], traces=(result.trace,))
+
+    def fixed_point_map(
+        self, y: Tensor, physics: Any, x0: Tensor | None = None
+    ) -> tuple[Iteration, Tensor]:
+        """Of the state, x and u on the channel axis."""
         adjoint = physics.A_adjoint(y)
         x = self.start(physics, adjoint) if x0 is None else x0
         state = torch.cat((x, torch.zeros_like(x)), dim=1)
-        result = solve(Iteration(self.step, physics, adjoint, y), state, self.config.solver)
-        return Reconstruction(result.value.chunk(2, dim=1)[0], traces=(result.trace,))
+        return Iteration(self.step, physics, adjoint, y), state
 
     def step(self, state: Tensor, physics: Any, adjoint: Tensor, y: Tensor) -> Tensor:
         """One pass; the state is x and u on the channel axis."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from baselines.pnp_admm import STABLE, DenoiserPrior, DenoiserPriorConfig
 from bench.operators.norms import relative_norms
 from bench.reconstructor import Probe, Reconstruction, Variant
-from methods.equilibrium import solve
+from methods.equilibrium import implicit
 from methods.equilibrium_method import Iteration
 
 
@@ -34,10 +34,15 @@ class RED(DenoiserPrior):
     variants: ClassVar = {"unbounded": Variant(), "stable": STABLE}
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
+        result = implicit(*self.fixed_point_map(y, physics, x0), self.equilibrium())
+        return Reconstruction(result.value, traces=(result.trace,))
+
+    def fixed_point_map(
+        self, y: Tensor, physics: Any, x0: Tensor | None = None
+    ) -> tuple[Iteration, Tensor]:
         adjoint = physics.A_adjoint(y)
         x = self.start(physics, adjoint) if x0 is None else x0
-        result = solve(Iteration(self.step, physics, adjoint), x, self.config.solver)
-        return Reconstruction(result.value, traces=(result.trace,))
+        return Iteration(self.step, physics, adjoint), x
 
     def step(self, x: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
         """One update of ``x``; ``adjoint`` is ``A^H y``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -64,6 +64,17 @@ class Sense(Reconstructor):
                 y, physics, weight=1.0, shift=shift, tol=config.tol, max_iter=config.max_iter
             )
         )
+
+    def with_solver(
+        self,
+        tol: float | None = None,
+        max_iter: int | None = None,
+        fixed_iterations: int | None = None,
+    ) -> Self:
+        """Its iterations regularise: only a fixed number of them is another setting."""
+        if fixed_iterations is None:
+            return self
+        return self.view(config=replace(self.config, tol=0.0, max_iter=fixed_iterations))
 
     def recipe(self) -> Recipe:
         return Recipe(stages=(), search=Search("weight", SEARCH_VALUES))

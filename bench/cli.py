@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import cli_data
+from bench import cli_data, cli_measure, cli_run
+from bench.cli_options import Data, Plugins, add_plugins
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -26,113 +27,9 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped name, or a YAML file.")]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="EQUIBENCH_DATA", help="Folder that datasets are found in."),
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", help="Results folder. [default: results/runs/SUITE]")
-]
-Only = Annotated[list[str], typer.Option("--only", help="Methods to run, by pattern; repeatable.")]
-Exclude = Annotated[list[str], typer.Option("--exclude", help="Methods to leave out, by pattern.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0,1,2.")]
-AddMethod = Annotated[
-    list[str], typer.Option("--add-method", help="Method to add to the suite, by name; repeatable.")
-]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out subjects whose files cannot be used.")
-]
-Plugins = Annotated[list[Path], typer.Option("--plugin", help="Python file with more methods.")]
-
-
-@app.command()
-def run(
-    suite: SuiteName,
-    directory: Out = None,
-    data: Data = None,
-    only: Only = [],  # noqa: B006 (typer copies it)
-    exclude: Exclude = [],  # noqa: B006
-    add_method: AddMethod = [],  # noqa: B006
-    seeds: Seeds = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(help="Jobs at a time. [default: cores / threads]", min=1)
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads a job.", min=1)] = 1,
-    timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
-    plugin: Plugins = [],  # noqa: B006
-    skip_bad: SkipBad = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
-) -> None:
-    """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
-    from bench import runner
-    from bench.engines.local import Placement
-    from bench.progress import Progress
-    from bench.store import Store
-
-    _check_device(device)
-    plan = _plan(suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
-    store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
-    placement = Placement(data, device, threads, timeout, tuple(plugin))
-    workers = workers or runner.default_workers(threads)
-    try:
-        with Progress(plan, out, quiet) as progress:
-            outcome = runner.run(plan, store, placement, workers, progress.show)
-    except KeyboardInterrupt:
-        err.print("interrupted: what is done is kept, and the same command goes on from there")
-        raise typer.Exit(130) from None
-    _print_outcome(outcome, plan)
-    _print_left_out(plan)
-    _report(store.root, plan.suite.name)
-    raise typer.Exit(0 if outcome.ok else 1)
-
-
-@app.command()
-def plan(
-    suite: SuiteName,
-    directory: Out = None,
-    data: Data = None,
-    only: Only = [],  # noqa: B006
-    exclude: Exclude = [],  # noqa: B006
-    add_method: AddMethod = [],  # noqa: B006
-    seeds: Seeds = None,
-    plugin: Plugins = [],  # noqa: B006
-    skip_bad: SkipBad = False,
-) -> None:
-    """Show the jobs of a suite, and which are done."""
-    from bench.runner import DEFAULT_ROOT
-    from bench.store import UNAVAILABLE, Store
-
-    planned = _plan(suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
-    store = Store(directory or DEFAULT_ROOT / planned.suite.name)
-    table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
-    for row in planned.table["jobs"]:
-        result = store.result(row["job"])
-        table.add_row(
-            row["job"],
-            row["kind"],
-            row["method"],
-            row["train_task"],
-            row["test_task"] or "",
-            str(row["train_seed"]),
-            result.status if result else "unavailable" if row["job"] == UNAVAILABLE else "to do",
-        )
-    out.print(table)
-
-
-@app.command()
-def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
-) -> None:
-    """Make tables, figures and the page of every suite in a results folder."""
-    from bench.store import load_suites
-
-    suites = load_suites(directory)
-    if not suites:
-        raise InputError("no suite was run into it", where=str(directory), expected="results")
-    for name in suites:
-        _report(directory, name)
+app.command()(cli_run.run)
+app.command()(cli_run.plan)
+app.command()(cli_run.report)
 
 
 @app.command("list")
@@ -152,7 +49,7 @@ def list_(
     }
     if what not in listings:
         raise InputError(f"{what!r}", where="list", expected=nearest(what, listings))
-    _add_plugins(plugin)
+    add_plugins(plugin)
     entries = listings[what]()
     if as_json:
         print(json.dumps(entries, indent=1))
@@ -180,7 +77,7 @@ def import_weights(
     """Convert other authors' weights; bench.weights.load_method and suites read the result."""
     from bench.weights import convert
 
-    _add_plugins(plugin)
+    add_plugins(plugin)
     created = convert(file, layout, method, output, backbone)
     count = sum(tensor.numel() for tensor in created.state_dict().values())
     out.print(f"{output}: {created.name}, {count:,} numbers", highlight=False, markup=False)
@@ -188,6 +85,8 @@ def import_weights(
 
 app.add_typer(cli_data.data, name="data")
 app.command()(cli_data.evaluate)
+app.command()(cli_measure.memory)
+app.command()(cli_measure.profile)
 
 
 @app.command()
@@ -244,88 +143,6 @@ def main() -> None:
 
 
 # ---------------------------------------------------------------------- pieces
-
-
-def _plan(
-    suite: str,
-    data: Path | None,
-    only: list[str],
-    exclude: list[str],
-    added: list[str],
-    seeds: str | None,
-    plugins: list[Path],
-    skip_bad: bool = False,
-) -> Any:
-    from bench.plan import expand
-    from bench.suite import load
-
-    if data is not None and not data.is_dir():
-        raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
-    _add_plugins(plugins)
-    return expand(load(suite).with_methods(added), data, _seeds(seeds), only, exclude, skip_bad)
-
-
-def _seeds(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0:
-        raise InputError(f"{text!r}", where="--seeds", expected="non-negative integers, as 0,1,2")
-    return seeds
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
-        return
-    available = "cpu or cuda" if torch.cuda.is_available() else "cpu: there is no CUDA device here"
-    raise InputError(f"{device!r}", where="--device", expected=available)
-
-
-def _add_plugins(plugins: list[Path]) -> None:
-    from bench.registry import add_plugin
-
-    for plugin in plugins:
-        add_plugin(plugin)
-
-
-def _report(directory: Path, suite: str) -> None:
-    from bench.store import load_rows
-    from reports import summary_for_terminal, write_report
-
-    if load_rows(directory).empty:
-        return
-    written = write_report(directory)
-    out.print(summary_for_terminal(directory, suite))
-    for path in written.summary(suite):
-        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_outcome(outcome: Any, plan: Any) -> None:
-    counts: dict[str, int] = {}
-    for key, status in outcome.statuses.items():
-        name = "there already" if key in outcome.cached and status == "ok" else status
-        counts[name] = counts.get(name, 0) + 1
-    out.print("jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    for key, message in outcome.errors.items():
-        job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
-        text = f"{outcome.statuses[key]}: {job.kind} of {job.method}: {message} (log: {log})"
-        err.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_left_out(plan: Any) -> None:
-    for label, task in plan.table["tasks"].items():
-        for subject, why in task["left_out"].items():
-            err.print(
-                f"left out of {label}: {subject}: {why}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
 
 
 def _cell(value: Any) -> str:

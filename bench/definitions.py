@@ -25,7 +25,7 @@ from pathlib import Path
 
 LOCK = Path(__file__).with_name("definitions.json")
 PACKAGES = ("bench", "methods", "baselines")
-ROOTS = ("bench.training", "bench.jobs.fit", "bench.jobs.evaluate")
+ROOTS = ("bench.training", "bench.jobs.fit", "bench.jobs.evaluate", "bench.jobs.measure")
 # these carry configurations, results and imports about, and compute nothing
 INFRASTRUCTURE = {
     "bench",
@@ -36,6 +36,7 @@ INFRASTRUCTURE = {
     "bench.errors",
     "bench.jobs",
     "bench.jobs.spec",
+    "bench.measure.questions",
     "bench.registry",
     "bench.store",
     "methods",
@@ -77,10 +78,12 @@ def source_hash(module: str) -> str:
 
 def _all_modules() -> set[str]:
     from bench import registry
+    from bench.measure.questions import QUESTIONS
 
+    questions = [question.module for question in QUESTIONS.values()]
     classes = [*registry.methods().values(), *registry.tasks().values()]
     ours = [c.__module__ for c in classes if c.__module__.partition(".")[0] in PACKAGES]
-    return set().union(*(_closure(root) for root in (*ROOTS, *ours)))
+    return set().union(*(_closure(root) for root in (*ROOTS, *questions, *ours)))
 
 
 @functools.cache

@@ -28,6 +28,17 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
+def device_class(device: str) -> str:
+    """``cpu``, or the name of the GPU: what measurements on a device are kept apart by.
+
+    Where there is no such device (a login node that only submits), the device as it was asked for.
+    """
+    import torch
+
+    on_cuda = device.startswith("cuda") and torch.cuda.is_available()
+    return str(torch.cuda.get_device_name(device)) if on_cuda else device
+
+
 def version(package: str) -> str:
     """The installed version of a package, or "not installed"."""
     try:

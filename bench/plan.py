@@ -8,25 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import definitions
-from bench.config import as_dict, build, nearest
-from bench.data.readers import file_hash
+from bench.config import nearest
 from bench.errors import InputError
-from bench.jobs.evaluate import EvaluateConfig
 from bench.jobs.spec import Job
-from bench.reconstructor import Recipe, Reconstructor
-from bench.registry import (
-    create_task,
-    method_class,
-    require_support,
-    task_class,
-    variant_of,
-)
+from bench.plan_measurements import ONE_CORE, Fitted, Machine, measurements
+from bench.planning import OpenTask, PlannedMethod
+from bench.registry import method_class
 from bench.store import UNAVAILABLE
-from bench.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
-from bench.task import Split, Task
-from bench.training import TrainingConfig
-from bench.weights import layout_of, load_released, weights_path
+from bench.suite import MethodEntry, Suite
 
 
 @dataclass(frozen=True)
@@ -45,6 +34,7 @@ def expand(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
     skip_bad: bool = False,
+    machine: Machine = ONE_CORE,
 ) -> Plan:
     """The graph of jobs.
 
@@ -53,23 +43,24 @@ def expand(
         seeds: instead of the suite's training seeds.
         only, exclude: patterns of method labels.
         skip_bad: leave subjects out whose files cannot be used; splits and keys follow.
+        machine: what measurements are made on.
 
     Raises:
         InputError: whatever is wrong with a method, task or setting, before any work.
     """
     tasks = {
-        label: _Open(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
+        label: OpenTask(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
     }
     entries = _selected(suite, only, exclude)
     _require_known(suite, entries, tasks)
-    graph = _Graph()
+    graph, fitted = _Graph(), []
     for entry in entries:
         for train_on in suite.train_on if entry.train_on is None else entry.train_on:
             tested = entry.test_on or suite.test_on or [train_on]
             if entry.unavailable:
                 graph.leave_out(entry, train_on, tested)
                 continue
-            method = _Method(suite, entry, tasks[train_on], data)
+            method = PlannedMethod(suite, entry, tasks[train_on], data)
             for seed in seeds if seeds is not None else suite.seeds:
                 labels: dict[str, Any] = {"method": entry.shown_as, "variant": entry.variant or ""}
                 labels |= {"train_task": train_on, "train_seed": seed}
@@ -80,6 +71,9 @@ def expand(
                 for test_on in tested:
                     job = method.evaluate(tasks[test_on], fit)
                     graph.add(job, "evaluate", **labels, test_task=test_on)
+                fitted.append(Fitted(entry.shown_as, method, fit, tuple(tested), labels))
+    for measurement in measurements(suite, fitted, tasks, machine):
+        graph.add(measurement.job, "measure", **measurement.labels)
     table = {
         "name": suite.name,
         "title": suite.title,
@@ -100,7 +94,7 @@ class _Graph:
 
     def add(self, job: Job, kind: str, **labels: Any) -> None:
         self.jobs[job.key] = job
-        self.rows.append({"job": job.key, "kind": kind, **labels})
+        self.rows.append({"job": job.key, "kind": kind, "question": None, **labels})
 
     def leave_out(self, entry: MethodEntry, train_on: str, test_on: Sequence[str]) -> None:
         """Lines without jobs, for what is unavailable."""
@@ -110,180 +104,9 @@ class _Graph:
         self.rows += [{**row, "test_task": label} for label in test_on]
 
 
-class _Open:
-    """A task of the suite, opened: a wrong field or a missing file shows before any work."""
-
-    def __init__(
-        self,
-        suite: Suite,
-        label: str,
-        entry: TaskEntry,
-        data: Path | None,
-        skip_bad: bool = False,
-    ) -> None:
-        self.where = where = f"suite {suite.name}: tasks.{label}"
-        self.entry = entry
-        cls: Any = task_class(entry.task, f"{where}.task")
-        self.config = as_dict(build(cls.Config, entry.config, f"{where}.config"))
-        self.seed = suite.data_seed
-        self.left_out: dict[str, str] = {}
-        try:
-            self.task = self._create(data)
-            if skip_bad:
-                self.left_out = self.task.unusable()
-            if self.left_out:
-                excluded = sorted({*self.config["exclude"], *self.left_out})
-                self.config = {**self.config, "exclude": excluded}
-                self.task = self._create(data)
-            self.content = self.task.content_hash()
-            self.task.verify()
-        except InputError as error:
-            raise InputError(str(error), where=where) from error
-
-    def _create(self, data: Path | None) -> Task:
-        return create_task(self.entry.task, data=data, data_seed=self.seed, **self.config)
-
-    def require(self, split: Split, count: int) -> None:
-        """Refuse the task if the split has fewer samples than a fit needs."""
-        if count and len(self.task.samples(split)) < count:
-            have = f"{len(self.task.samples(split))} {split} samples"
-            raise InputError(have, where=self.where, expected=f"at least {count} to fit on")
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "title": self.entry.title,
-            "name": self.entry.task,
-            "config": self.config,
-            "dataset": self.task.dataset_label,
-            "protocol": str(self.task.protocol),
-            "left_out": self.left_out,
-        }
-
-    def fields(self) -> dict[str, Any]:
-        return {
-            "task": self.entry.task,
-            "task_config": self.config,
-            "data_seed": self.seed,
-            "content": self.content,
-            "split": self.task.split_sha256,
-            "dataset_label": self.task.dataset_label,
-            "protocol": str(self.task.protocol),
-        }
-
-
-class _Method:
-    """A method of the suite, trained on a task, with everything resolved."""
-
-    def __init__(
-        self, suite: Suite, entry: MethodEntry, task: _Open, data: Path | None = None
-    ) -> None:
-        where = f"suite {suite.name}: {entry.name}"
-        self.task, self.entry = task, entry
-        self.cls = method_class(entry.name, f"suite {suite.name}: methods")
-        variant = variant_of(self.cls, entry.variant, where)
-        config = build(self.cls.Config, _values(entry, task.task, where), f"{where}.config")
-        self.config = as_dict(config)
-        self.method: Reconstructor = self.cls(config)
-        recipe = {**as_dict(self.method.recipe()), **variant.recipe, **entry.recipe}
-        training = {**suite.training, **entry.training}
-        self.fitting = {
-            "recipe": as_dict(build(Recipe, recipe, f"{where}.recipe")),
-            "training": as_dict(build(TrainingConfig, training, f"{where}.training")),
-        }
-        if entry.weights is not None:
-            recipe = as_dict(Recipe(stages=()))
-            self.fitting["recipe"] = recipe
-            self.fitting["weights"] = _weights(self.method, entry.weights, data, where)
-        if not recipe["stages"]:  # nothing is trained, so the length of training is not in the key
-            self.fitting["training"] = as_dict(
-                TrainingConfig(validation_samples=self.fitting["training"]["validation_samples"])
-            )
-        evaluating = {**suite.evaluate, **entry.evaluate}
-        self.evaluating = as_dict(build(EvaluateConfig, evaluating, f"{where}.evaluate"))
-        self.backbones = [
-            _Method(suite, _backbone_entry(entry, method), task, data)
-            for method in self.method.requires().values()
-        ]
-
-    def fits(self, seed: int) -> list[Job]:
-        """The fit, after those that it builds on."""
-        parents = [backbone.fits(seed) for backbone in self.backbones]
-        trained = bool(self.fitting["recipe"]["stages"])
-        searched = self.fitting["recipe"]["search"] is not None
-        self.task.require("train", self.fitting["training"]["batch_size"] if trained else 0)
-        self.task.require("validation", 1 if trained or searched else 0)
-        own = self._job(
-            self.task,
-            kind="fit",
-            settings=self.fitting,
-            train_seed=seed if trained or parents else 0,  # nothing depends on it otherwise
-            requires=tuple(jobs[-1].key for jobs in parents),
-            roots=("bench.jobs.fit",),
-        )
-        return [*(job for jobs in parents for job in jobs), own]
-
-    def evaluate(self, task: _Open, fit: Job) -> Job:
-        return self._job(
-            task,
-            kind="evaluate",
-            settings=self.evaluating,
-            train_seed=fit.train_seed,
-            requires=(fit.key,),
-            roots=("bench.jobs.evaluate",),
-        )
-
-    def _job(self, task: _Open, roots: tuple[str, ...], **fields: Any) -> Job:
-        require_support(self.method, task.task)
-        classes = (self.cls, type(task.task), *(backbone.cls for backbone in self.backbones))
-        return Job(
-            method=self.cls.name,
-            config=self.config,
-            variant=self.entry.variant or "",
-            bibtex=self.cls.bibtex,
-            definitions=definitions.versions((*(c.__module__ for c in classes), *roots)),
-            **task.fields(),
-            **fields,
-        )
-
-
-def _values(entry: MethodEntry, task: Task, where: str) -> dict[str, Any]:
-    """The configuration's fields: the task's, the variant's, the entry's, the backbone's."""
-    cls = method_class(entry.name, where)
-    values = {**cls.for_task(task), **variant_of(cls, entry.variant, where).config}
-    if entry.weights is not None and entry.weights.layout is not None:
-        values |= layout_of(cls, entry.weights.layout).config
-    values |= entry.config
-    if entry.backbone is not None:
-        where = f"{where}.backbone"
-        if "backbone" not in cls.Config.__dataclass_fields__:
-            raise InputError(f"{entry.name} is not built on another method", where=where)
-        values["backbone"] = {
-            "method": entry.backbone.name,
-            "config": _values(entry.backbone, task, where),
-        }
-    return values
-
-
-def _weights(
-    method: Reconstructor, entry: WeightsEntry, data: Path | None, where: str
-) -> dict[str, Any]:
-    """What identifies released weights; loaded once, so that a misfit shows before any work."""
-    path = weights_path(entry.file, data)
-    try:
-        load_released(method, path, entry.layout)
-    except InputError as error:
-        raise InputError(str(error), where=f"{where}.weights") from error
-    return {"file": entry.file, "layout": entry.layout, "sha256": file_hash(path)}
-
-
-def _backbone_entry(entry: MethodEntry, method: Reconstructor) -> MethodEntry:
-    """The entry of a method that another one requires: what the suite says of it, resolved."""
-    given = entry.backbone or MethodEntry(name=method.name)
-    return given.model_copy(update={"config": as_dict(method.config)})
-
-
 def _require_known(suite: Suite, entries: Sequence[MethodEntry], tasks: Mapping[str, Any]) -> None:
     labels = [*suite.train_on, *suite.test_on]
+    labels += [label for measured in suite.measure for label in measured.tasks or ()]
     for entry in entries:
         labels += [*(entry.train_on or ()), *(entry.test_on or ())]
     for label in labels:

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from bench.deepinv_import import deepinv
 
 if TYPE_CHECKING:
+    from bench.claims import Claims
     from bench.task import Batch, Task
+
+Map = Callable[[Tensor], Tensor]
 
 # tasks of images with two axes, and of series or volumes with three
 IMAGES = ("mri-multicoil", "mri-singlecoil", "ct", "deblur")
@@ -21,6 +24,8 @@ VOLUMES = ("mri-cine", "mri-3d")
 
 # names in configurations: relative tolerances of linear solves inside a method; 0 runs to the cap
 INNER_TOLERANCES = ("cg_tol", "cg_backward_tol", "start_tol")
+# names of their caps, and of loops that leave nothing behind: a few steps have the peak of many
+INNER_CAPS = ("cg_iterations", "cg_backward_iterations", "start_iterations", "estimate_steps")
 
 
 def check(holds: bool, name: str, value: object, expected: str) -> None:
@@ -163,7 +168,7 @@ class Layout:
 class Probe(NamedTuple):
     """A map ``f`` and the points ``x (B, ...)`` at which its Lipschitz constant matters."""
 
-    f: Callable[[Tensor], Tensor]
+    f: Map
     x: Tensor
 
 
@@ -302,6 +307,20 @@ class Reconstructor(deepinv.models.Reconstructor):
         """
         view = self.with_solver(tol=tol, max_iter=max_iter)
         return None if view is self else view
+
+    def claims(self) -> Claims | None:
+        """What is guaranteed where the constants of :meth:`probes` are small enough."""
+        return None
+
+    def fixed_point_map(
+        self, y: Tensor, physics: Any, x0: Tensor | None = None
+    ) -> tuple[Map, Tensor] | None:
+        """The map that is iterated, as the method is configured, and where from."""
+        return None
+
+    def held_start(self, y: Tensor, physics: Any) -> Tensor | None:
+        """The ``x0`` that ``reconstruct`` would choose for these measurements, where it has one."""
+        return None
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """The maps whose Lipschitz constant the method's guarantee bounds, where it matters."""

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.engines.local import LocalEngine, Placement, Running
+from bench.environment import device_class
 from bench.jobs.spec import Job
 from bench.plan import Plan, expand
+from bench.plan_measurements import Machine
 from bench.store import Result, Store
 from bench.suite import load
 
@@ -68,7 +70,8 @@ def run_suite(
         InputError: for anything wrong with the suite or the folders, before any work.
     """
     folder = Path(data) if data else data_folder()
-    plan = expand(load(suite), folder, seeds, only, exclude)
+    machine = Machine(device_class(device), threads)
+    plan = expand(load(suite), folder, seeds, only, exclude, machine=machine)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
     return run(plan, store, placement, workers or default_workers(threads))
@@ -111,10 +114,10 @@ def _with_earlier_jobs(
 
     A label means the newest job under it: what the suite has redefined since is left out.
     """
-    names = ("kind", "method", "train_task", "test_task", "train_seed")
+    names = ("kind", "question", "method", "train_task", "test_task", "train_seed")
 
     def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in names)
+        return tuple(row.get(name) for name in names)
 
     new = {place(row) for row in table["jobs"]}
     known = {None, *table["tasks"]}
@@ -159,14 +162,22 @@ class _Run:
         return self.outcome
 
     def _start_what_is_ready(self) -> None:
-        for key in list(self.waiting):
-            if self.engine.free <= 0:
+        # what is timed runs alone, when nothing else is left to start
+        for key in sorted(self.waiting, key=self._runs_alone):
+            alone = self._runs_alone(key) and bool(self.engine.running)
+            if self.engine.free <= 0 or alone or any(map(self._is_alone, self.engine.running)):
                 return
             parents = self.plan.jobs[key].requires
             if all(self.outcome.statuses.get(parent) == "ok" for parent in parents):
                 self.waiting.remove(key)
                 self.store.write_job(key, self.plan.jobs[key].describe())
                 self.engine.start(key)
+
+    def _runs_alone(self, key: str) -> bool:
+        return self.plan.jobs[key].alone
+
+    def _is_alone(self, job: Running) -> bool:
+        return self._runs_alone(job.key)
 
     def _end(self, key: str, result: Result) -> None:
         self.outcome.statuses[key] = result.status
@@ -223,7 +234,7 @@ class _Estimate:
 
 
 def _work(job: Job) -> float:
-    if job.kind == "evaluate":
+    if job.kind != "fit":
         return START_WORK + EVALUATION_WORK * 30
     recipe = job.settings["recipe"]
     return START_WORK + (float(job.settings["training"]["steps"]) if recipe["stages"] else 0.0)

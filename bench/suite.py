@@ -71,6 +71,24 @@ class MethodEntry(_Strict):
         return self.label or default
 
 
+class MeasureEntry(_Strict):
+    """A measurement of every fitted method.
+
+    Attributes:
+        question: its name; see :data:`bench.measure.questions.QUESTIONS`.
+        config: its settings.
+        tasks: labels: of the tasks that a method is tested on, only these.
+        methods: labels of methods, by pattern; all if empty.
+        every_seed: measure the fits of all training seeds, and not only of the first.
+    """
+
+    question: str
+    config: dict[str, Any] = {}
+    tasks: list[str] | None = None
+    methods: list[str] = []
+    every_seed: bool = False
+
+
 class Suite(_Strict):
     """What a suite file holds.
 
@@ -81,6 +99,7 @@ class Suite(_Strict):
         train_on, test_on: labels of tasks. Every method is trained on each of the former and
             evaluated on each of the latter; without ``test_on``, on the one that it was trained on.
         methods: in the order of the tables' rows.
+        measure: what else is measured of each fit.
         training, evaluate: settings that hold for all methods.
         seeds: of training; data_seed: of masks, noise, coil maps and phantoms.
     """
@@ -92,6 +111,7 @@ class Suite(_Strict):
     train_on: list[str] = Field(min_length=1)
     test_on: list[str] = []
     methods: list[MethodEntry] = Field(min_length=1)
+    measure: list[MeasureEntry] = []
     training: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
@@ -109,6 +129,14 @@ class Suite(_Strict):
         if not isinstance(value, list):
             return value
         return [{"name": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("measure", mode="before")
+    @classmethod
+    def _questions(cls, value: Any) -> Any:
+        """A bare name is a question with its usual settings."""
+        if not isinstance(value, list):
+            return value
+        return [{"question": item} if isinstance(item, str) else item for item in value]
 
 
 def shipped() -> dict[str, Path]:

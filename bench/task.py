@@ -75,11 +75,13 @@ class Batch:
 class Task:
     """A task of the registry. Constructing one is cheap; data is read when a batch is asked for.
 
-    ``operator`` says in a few words what measures.
+    ``operator`` says in a few words what measures; ``threat`` is the threat model of attacks, a
+    name in :data:`bench.measure.attack.THREATS`.
     """
 
     name: ClassVar[str]
     operator: ClassVar[str] = ""
+    threat: ClassVar[str] = "measurement-l2"
     Config: ClassVar[type[Any]]
     protocol: Protocol
     config: Any

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from bench.claims import Claims
 from bench.networks import DnCNN
 from bench.operators import solve_normal_equations
 from bench.reconstructor import Probe, Recipe, Reconstruction, Stage, Variant, check
@@ -136,6 +137,10 @@ class _DeepEquilibrium(EquilibriumMethod):
         """Of the data term, ``A^H A x - A^H y``."""
         data: Tensor = physics.A_adjoint_A(x)
         return data - adjoint
+
+    def claims(self) -> Claims:
+        """The iteration has to contract."""
+        return Claims(threshold=1.0)
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """The iteration itself: what has to contract."""

@@ -14,7 +14,6 @@ Fung et al. 2022 (Jacobian-free).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,9 +21,7 @@ import torch
 from torch import Tensor
 
 from bench.operators.norms import per_sample, relative_norms
-from bench.reconstructor import Trace, check
-
-Map = Callable[[Tensor], Tensor]
+from bench.reconstructor import Map, Trace, check
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,11 @@ class EquilibriumConfig:
             return replace(self, forward=forward)
         backward = self.backward.changed(fixed_iterations=fixed_iterations)
         return replace(self, forward=forward, backward=backward)
+
+    def converged(self, tol: float, max_iter: int) -> EquilibriumConfig:
+        """Anderson to a tolerance, forward and backward, whatever the stops are."""
+        solver = SolverConfig(method="anderson", tol=tol, max_iter=max_iter)
+        return replace(self, forward=solver, backward=solver)
 
 
 @dataclass

@@ -9,7 +9,13 @@ from typing import Any, Self
 from torch import Tensor
 
 from bench.operators.norms import relative_norms
-from bench.reconstructor import Reconstruction, Reconstructor, ReconstructorConfig, check
+from bench.reconstructor import (
+    Map,
+    Reconstruction,
+    Reconstructor,
+    ReconstructorConfig,
+    check,
+)
 from methods.equilibrium import EquilibriumConfig, FixedPoint, SolverConfig, implicit
 
 # not the papers': Anderson to 1e-3 and an inexact gradient, for short trainings
@@ -91,12 +97,19 @@ class EquilibriumMethod(Reconstructor):
         """The map whose fixed point is sought."""
         return Iteration(self.step, physics, physics.A_adjoint(y))
 
+    def fixed_point_map(
+        self, y: Tensor, physics: Any, x0: Tensor | None = None
+    ) -> tuple[Map, Tensor]:
+        iteration = self.iteration(y, physics)
+        return iteration, self.start(y, physics, *iteration.data) if x0 is None else x0
+
     def fixed_point(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> FixedPoint:
         """The fixed point and its trace, differentiable as ``config.equilibrium`` says."""
-        iteration = self.iteration(y, physics)
-        if x0 is None:
-            x0 = self.start(y, physics, *iteration.data)
-        return implicit(iteration, x0, self.config.equilibrium)
+        iteration, start = self.fixed_point_map(y, physics, x0)
+        return implicit(iteration, start, self.config.equilibrium)
+
+    def held_start(self, y: Tensor, physics: Any) -> Tensor | None:
+        return self.fixed_point_map(y, physics)[1]
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         result = self.fixed_point(y, physics, x0)
@@ -126,9 +139,7 @@ class EquilibriumMethod(Reconstructor):
     def to_convergence(self, tol: float, max_iter: int) -> Self:
         """By :meth:`reference`, Anderson accelerated, whatever the method's own stop is."""
         view = self.reference()
-        solvers = view.config.equilibrium
-        forward = SolverConfig(method="anderson", tol=tol, max_iter=max_iter)
-        solvers = replace(solvers, forward=forward)
+        solvers = view.config.equilibrium.converged(tol, max_iter)
         return view.view(config=replace(view.config, equilibrium=solvers))
 
     def during(self, stage: str, progress: float) -> Self:

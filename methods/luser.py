@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from bench.claims import Claims
 from bench.networks.spectral_norm import convolution, scale_last
 from bench.reconstructor import (
     Probe,
@@ -208,6 +209,14 @@ class _LUSER(Reconstructor):
     ) -> Self:
         solvers = self.config.equilibrium.changed(tol, max_iter, fixed_iterations)
         return self.view(config=replace(self.config, equilibrium=solvers))
+
+    def to_convergence(self, tol: float, max_iter: int) -> Self:
+        solvers = self.config.equilibrium.converged(tol, max_iter)
+        return self.view(config=replace(self.config, equilibrium=solvers))
+
+    def claims(self) -> Claims:
+        """A stage's map has to contract; affine group norms do not let it be guaranteed."""
+        return Claims(threshold=1.0)
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """Every stage's map at its fixed point."""

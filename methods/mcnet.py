@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.backbone import DEFAULT, OnBackbone
+from bench.claims import Claims
 from bench.networks import DnCNN
 from bench.operators import project_onto_data, solve_normal_equations
 from bench.operators.norms import per_sample, sample_norms
@@ -23,7 +24,7 @@ from bench.reconstructor import (
     check,
 )
 from bench.task import Task
-from methods.equilibrium import EquilibriumConfig, FixedPoint, SolverConfig, implicit
+from methods.equilibrium import EquilibriumConfig, SolverConfig, implicit
 from methods.equilibrium_method import (
     SHORT_SOLVERS,
     EquilibriumMethod,
@@ -194,19 +195,18 @@ class MCNet(OnBackbone, EquilibriumMethod):
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         """The backbone's image is the intermediate, its trace the first."""
-        with torch.no_grad():
-            guess = self.backbone.reconstruct(y, physics)
-        result = self.fixed_point(y, physics, x0, guess.image)
+        guess = self.backbone.reconstruct(y, physics)  # frozen, but it follows the measurements
+        iteration, state = self.fixed_point_map(y, physics, x0, guess.image)
+        result = implicit(iteration, state, self.config.equilibrium)
         image = self._split(result.value, guess.image, y)[0]
         return Reconstruction(image, (guess.image,), (*guess.traces, result.trace))
 
-    def fixed_point(
+    def fixed_point_map(
         self, y: Tensor, physics: Any, x0: Tensor | None = None, guess: Tensor | None = None
-    ) -> FixedPoint:
+    ) -> tuple[Iteration, Tensor]:
         """Of the state; ``guess`` is the backbone's image w."""
         if guess is None:
-            with torch.no_grad():
-                guess = self.backbone.reconstruct(y, physics).image
+            guess = self.backbone.reconstruct(y, physics).image
         y, start = _measured(y, physics), guess if x0 is None else x0
         duals = [torch.zeros_like(guess)]
         step = self._equality
@@ -214,7 +214,11 @@ class MCNet(OnBackbone, EquilibriumMethod):
             duals.append(torch.zeros_like(y))
             step = self._ball
         state = torch.cat([part.flatten(1) for part in (start, *duals)], dim=1)
-        return implicit(Iteration(step, physics, guess, y), state, self.config.equilibrium)
+        return Iteration(step, physics, guess, y), state
+
+    def held_start(self, y: Tensor, physics: Any) -> None:
+        """None: it starts from the backbone's image, which follows the measurements."""
+        return None
 
     def _equality(self, state: Tensor, physics: Any, w: Tensor, y: Tensor) -> Tensor:
         x, dual = self._split(state, w, y)
@@ -262,6 +266,11 @@ class MCNet(OnBackbone, EquilibriumMethod):
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """I - R at the image: the map whose norm the convolutions bound."""
         return (Probe(lambda x: x - self.denoise(x), result.image),)
+
+    def claims(self) -> Claims | None:
+        """Ryu's assumption on N, which the convolutions are normalised to."""
+        bound = self.config.lipschitz
+        return None if bound is None else Claims(bound)
 
     def networks(self) -> tuple[nn.Module, ...]:
         return (*(self.backbone.networks() or ()), self.network)

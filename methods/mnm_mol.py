@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from bench.claims import Claims
 from bench.measure.lipschitz import ball_estimate
 from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
@@ -197,6 +198,18 @@ class MnMMOL(EquilibriumMethod):
         """MOL's splitting at step size 1, solves to 1e-4 of the step: the same fixed point."""
         config = replace(self.config, splitting="proximal", cg_iterations=200, cg_tol=1e-4)
         return self.view(config=config)
+
+    def claims(self) -> Claims:
+        """For ``L[I - Q] <= 1 - m`` in the ball; the rate is the gradient map's."""
+        config = self.config
+        rate = 1 - config.step_size * config.m if config.splitting == "gradient" else None
+        return Claims(
+            threshold=1 - config.m,
+            estimator="ball",
+            contraction=rate,
+            bounds={"1/m": 1 / config.m},
+            radius=config.delta,
+        )
 
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         return (Probe(lambda x: self.displacement(x, physics), result.image),)

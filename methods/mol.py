@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
+from bench.claims import Claims
 from bench.measure.lipschitz import sphere_estimate
 from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
@@ -223,6 +225,30 @@ class MOL(EquilibriumMethod):
         exact = replace(config, alpha=1.0, shift=shift, cg_iterations=200, cg_tol=1e-4)
         return self.view(config=exact)
 
+    def claims(self) -> Claims | None:
+        """None: nothing keeps this one's network from expanding."""
+        return None
+
+    def guarantees(self) -> Claims:
+        """For ``Lip(H) <= 1 - m``, with ``||A|| <= 1``.
+
+        The papers' bound is eq. 6 of arXiv:2206.04797; it is infinite at ``α = 2m/(2-m)²``, the
+        largest step size they allow. The last one holds for every step size, and is attained.
+        """
+        alpha, m, lam = self.config.alpha, self.config.m, float(self.data_weight().detach())
+        root = 1 - 2 * alpha * m + (alpha * (2 - m)) ** 2
+        papers = alpha * lam / (1 - math.sqrt(root)) if root < 1 else math.inf
+        return Claims(
+            threshold=1 - m,
+            estimator="sphere",
+            contraction=1 - alpha * m if alpha <= 1 else alpha - 1 + alpha * (1 - m),
+            bounds={
+                "αλ/(1-√(1-2αm+α²(2-m)²))": papers,
+                "λ/m": lam / m if alpha <= 1 else math.inf,
+                "½√(λ/m)": 0.5 * math.sqrt(lam / m),
+            },
+        )
+
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         return (Probe(self.denoise, result.image),)
 
@@ -253,6 +279,9 @@ class MOLSN(MOL):
         "stable": Variant(config=STABLE | {"scaled": True, "skip": 0.5}, recipe=STABLE_RECIPE),
     }
 
+    def claims(self) -> Claims:
+        return self.guarantees()
+
 
 class MOLLR(MOL):
     """MOL with a Lipschitz penalty during training (MOL-LR)."""
@@ -272,6 +301,9 @@ class MOLLR(MOL):
         ),
         "stable": Variant(config=STABLE, recipe=STABLE_RECIPE),
     }
+
+    def claims(self) -> Claims:
+        return self.guarantees()
 
     def recipe(self) -> Recipe:
         """MOL's, and the log barrier at weight 1e-6."""

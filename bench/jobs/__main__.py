@@ -67,12 +67,13 @@ def _run(store: Store, arguments: argparse.Namespace) -> int:
     from bench.jobs.common import Context
     from bench.jobs.evaluate import evaluate
     from bench.jobs.fit import fit
+    from bench.jobs.measure import measure
     from bench.jobs.spec import Job
 
     job = Job.read(store.read_job(arguments.key))
     context = Context(store, arguments.data, arguments.device)
     report = _Reporter(store.folder(job.key) / "progress.json")
-    return {"fit": fit, "evaluate": evaluate}[job.kind](job, context, report)
+    return {"fit": fit, "evaluate": evaluate, "measure": measure}[job.kind](job, context, report)
 
 
 def _die_with_parent() -> None:

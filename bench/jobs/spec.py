@@ -9,24 +9,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from bench.measure.questions import QUESTIONS
+
 # labels that a reader needs and that no number depends on
 NOT_IN_KEY = ("variant", "dataset_label", "protocol", "bibtex")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A fit or an evaluation, with everything that determines its numbers.
+    """A fit, an evaluation or a measurement, with everything that determines its numbers.
 
     Attributes:
         config: the method's, resolved.
-        task, task_config, data_seed: the training task of a fit, the test task of an evaluation.
+        task, task_config, data_seed: the training task of a fit, the test task of the others.
         content, split: hashes of the data and of the subjects in each split.
-        settings: recipe and training of a fit; split, stops and artifacts of an evaluation.
-        requires: keys of the jobs whose results it needs; an evaluation's fit comes first.
+        settings: recipe and training of a fit; split, stops and artifacts of an evaluation; the
+            question, its settings, device class and threads of a measurement.
+        requires: keys of the jobs whose results it needs; but for a fit, the fit comes first.
         definitions: versions of the modules that compute it.
     """
 
-    kind: Literal["fit", "evaluate"]
+    kind: Literal["fit", "evaluate", "measure"]
     method: str
     config: Mapping[str, Any]
     task: str
@@ -42,6 +45,11 @@ class Job:
     dataset_label: str = ""
     protocol: str = ""
     bibtex: str = field(default="", repr=False)
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else may run beside it: it is timed."""
+        return self.kind == "measure" and QUESTIONS[self.settings["question"]].alone
 
     @functools.cached_property
     def key(self) -> str:

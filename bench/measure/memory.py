@@ -1,126 +1,165 @@
-"""Peak memory of a step, counted without a device and, on fake tensors, without data.
-
-Every operator output is a storage that lives until its last user drops it. Adding up the live ones
-gives the same bytes for fake tensors, which have shapes and no values, as for real ones on the CPU,
-and the same on every run. It is what an allocator must at least provide: the workspace inside an
-operator (a convolution's, an FFT's), fragmentation and the CUDA context come on top.
-"""
+"""Peak memory of a method on a task: predicted without a device, measured on one."""
 
 from __future__ import annotations
 
 import copy
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-BLOCK = 512  # bytes; CUDA's caching allocator rounds every request up to a multiple of it
+from bench.measure.live_bytes import Count, count, fake_copy
+from bench.measure.phases import Phase, sample_batch, step_of
+from bench.measure.question import Measured, Subject
+from bench.reconstructor import INNER_CAPS, Recipe, Reconstructor, check
+from bench.task import Task
+
+NO_GRADIENT = "does not require grad"  # torch's words
+FEW = 2  # steps of inner loops, whose peak is reached in the second
 
 
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all storages that are alive, and the most there have been at once.
-
-    A storage counts once, whatever views it has, from the operator that returns it (or, if it is
-    older, from :meth:`hold` or the first operator that reads it) until it is freed. Enter it inside
-    a ``FakeTensorMode``, or on its own for real tensors.
+@dataclass(frozen=True)
+class StepConfig:
+    """What is counted.
 
     Attributes:
-        live: bytes alive now.
-        peak: the largest ``live`` so far.
+        phase: a training step, a reconstruction, or an attack's gradient: see
+            :func:`bench.measure.phases.step_of`.
+        iterations: of every fixed point, forward and backward. An implicit gradient's peak does not
+            grow with it: solvers keep what they need from the beginning.
+        penalty: whether the recipe's penalty (a Lipschitz estimate) is part of a training step.
     """
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live = 0
-        self.peak = 0
-        self._known: set[int] = set()
+    phase: Phase = "fit"
+    iterations: int = 3
+    penalty: bool = True
 
-    def hold(self, *values: Any) -> None:
-        """Count what is alive already: tensors, and modules' parameters, gradients and buffers."""
-        for tensor in _tensors(values):
-            self._add(tensor)
-        self.peak = max(self.peak, self.live)
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        self.hold(args, kwargs, output)
-        return output
-
-    def _add(self, tensor: Tensor) -> None:
-        if tensor.layout is not torch.strided:  # sparse rows have three storages of their own
-            for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()):
-                self._add(part)
-            return
-        storage = tensor.untyped_storage()
-        key = id(storage)  # the one Python object of a storage, as long as either is alive
-        if key in self._known:
-            return
-        size = -(-storage.nbytes() // BLOCK) * BLOCK
-        self._known.add(key)
-        self.live += size
-        weakref.finalize(storage, self._release, key, size).atexit = False
-
-    def _release(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.live -= size
+    def __post_init__(self) -> None:
+        check(self.iterations >= 1, "iterations", self.iterations, "at least 1")
 
 
-def count_peak(step: Callable[..., object], *inputs: Any, fake: bool = False) -> int:
-    """The peak bytes of ``step(*inputs)``: its inputs and all that it makes.
+def predict_peak(
+    method: Reconstructor,
+    task: Task,
+    batch_size: int = 1,
+    config: StepConfig = StepConfig(),
+    recipe: Recipe | None = None,
+) -> int:
+    """Peak bytes of a step of ``method`` on ``task``, without running it.
 
-    Inputs (tensors, modules, containers of them; ``requires_grad`` is kept) count from the
-    beginning. What the step reaches in other ways, as by a closure, counts from its first use.
+    No sample leaves the batch: an upper bound. What an operator needs inside (a convolution's
+    workspace, a plan of an FFT), fragmentation and the CUDA context come on top.
 
     Args:
-        step: for instance a training step: forward, loss, backward and update.
-        inputs: its arguments.
-        fake: run it on copies of the inputs that have no data. The step must then not look at a
-            value (a fixed number of iterations, no ``.item()``, no boolean index), and reach
-            tensors by its inputs alone.
+        task: one of its samples gives the shapes; nothing is computed with its values.
+        batch_size: samples. At most two are loaded: more have the shapes of these.
+        recipe: of training, if not the method's own.
+
+    Raises:
+        ValueError: a training step of a method without parameters to train.
     """
-    if not fake:
-        return count(step, inputs)
+    return predict(method, task, batch_size, config, recipe).peak
+
+
+def predict(
+    method: Reconstructor,
+    task: Task,
+    batch_size: int = 1,
+    config: StepConfig = StepConfig(),
+    recipe: Recipe | None = None,
+) -> Count:
+    """:func:`predict_peak`, and what the step keeps."""
+    check(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    recipe = recipe or method.recipe()
+    if config.phase == "fit" and not recipe.stages:
+        raise ValueError(f"{method.name} has nothing to train (expected phase evaluate or attack)")
+    batch = sample_batch(task, min(2, batch_size), config.phase)
+    inputs = (prepared(method, config), batch.physics, batch.y, batch.x)
     mode = FakeTensorMode()
-    inputs = fake_copy(mode, inputs)
+    view, physics, y, x = fake_copy(mode, inputs)
     with mode:
-        return count(step, inputs)
+        if batch_size > 2:
+            index = torch.arange(batch_size) % 2
+            physics, y, x = physics.select(index), y[index], x[index]
+        return count(step_of(config.phase, recipe, config.penalty), (view, physics, y, x))
 
 
-def count(step: Callable[..., object], inputs: tuple[Any, ...]) -> int:
-    """:func:`count_peak` of inputs as they are, fake ones inside their mode."""
-    counter = LiveBytes()
-    with counter:
-        counter.hold(inputs)
-        step(*inputs)
-    return counter.peak
+def prepared(method: Reconstructor, config: StepConfig) -> Reconstructor:
+    """A copy of the method whose step looks at no value, with short inner loops."""
+    view = _shortened(copy.deepcopy(method)).with_solver(fixed_iterations=config.iterations)
+    view.train(config.phase == "fit")
+    return view
 
 
-def fake_copy(mode: FakeTensorMode, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A deep copy in which every tensor is fake; views of one storage stay that."""
-    memo: dict[int, Any] = {id(tensor): mode.from_tensor(tensor) for tensor in _tensors(inputs)}
-    return copy.deepcopy(inputs, memo)
+def _shortened(method: Reconstructor) -> Reconstructor:
+    """Short inner loops that look at no value, in the methods that it is built on too."""
+    for layer in method.modules():
+        if callable(fix := getattr(layer, "fix_cost", None)):
+            fix(FEW)
+    for name, other in method.requires().items():
+        setattr(method, name, _shortened(other).with_solver(fixed_iterations=FEW))
+    known = method.config.__dataclass_fields__
+    caps = {name: min(FEW, getattr(method.config, name)) for name in INNER_CAPS if name in known}
+    return method.view(config=replace(method.config, **caps)) if caps else method
 
 
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, nn.Module):
-        for tensor in (*value.parameters(), *value.buffers()):
-            yield tensor
-            if tensor.grad is not None:
-                yield tensor.grad
-    elif isinstance(value, Mapping):
-        yield from _tensors(tuple(value.values()))
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
+# ---------------------------------------------------------------------- the question
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Peak memory by phase and batch.
+
+    Attributes:
+        batches: samples a step.
+        phases: of which steps; a training step counts with and without its penalty.
+        iterations: of every fixed point, see :class:`StepConfig`.
+    """
+
+    batches: tuple[int, ...] = (1, 2)
+    phases: tuple[Phase, ...] = ("fit", "evaluate", "attack")
+    iterations: int = 3
+
+    def __post_init__(self) -> None:
+        check(len(self.batches) > 0, "batches", self.batches, "at least one")
+        for size in self.batches:
+            check(size >= 1, "batches", size, "at least 1")
+        check(self.iterations >= 1, "iterations", self.iterations, "at least 1")
+
+
+def steps(subject: Subject, phases: tuple[Phase, ...], iterations: int) -> Iterator[StepConfig]:
+    """The steps that there are: no training without parameters, no penalty without a weight."""
+    for phase in phases:
+        if phase == "fit" and not subject.recipe.stages:
+            continue
+        yield StepConfig(phase, iterations)
+        if phase == "fit" and subject.recipe.penalty_weight > 0:
+            yield StepConfig(phase, iterations, penalty=False)
+
+
+def measure(subject: Subject, config: MemoryConfig) -> Iterator[Measured]:
+    """Rows ``predicted_peak`` and, on CUDA, what the device says of the same steps."""
+    for step in steps(subject, config.phases, config.iterations):
+        for size in config.batches:
+            condition: dict[str, Any] = {
+                "batch": size,
+                "penalty": step.penalty and subject.recipe.penalty_weight > 0,
+                "iterations": step.iterations,
+                "upper_bound": True,
+            }
+            try:
+                found = predict(subject.method, subject.task, size, step, subject.recipe)
+            except RuntimeError as error:
+                if NO_GRADIENT not in str(error):
+                    raise
+                flag, nothing = "no gradient reaches the measurements", float("nan")
+                yield Measured("predicted_peak", nothing, "bytes", step.phase, condition, flag=flag)
+                continue
+            flag = f"keeps {found.kept} bytes after the step" if found.kept else ""
+            yield Measured("predicted_peak", found.peak, "bytes", step.phase, condition, flag=flag)
+            if subject.device != "cpu":
+                from bench.measure.cuda_memory import measured_peaks
+
+                yield from measured_peaks(subject, step, size, condition, found.peak)

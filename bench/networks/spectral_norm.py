@@ -120,6 +120,11 @@ class SpectralConv(nn.modules.conv._ConvNd):
         scale = self.sigma / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         return self.weight * (scale.clamp_max(1) if self.mode == "bound" else scale)
 
+    def fix_cost(self, steps: int) -> None:
+        """Look at no value any more, and take at most so many steps, in either mode."""
+        self.iterations = min(self.iterations, steps)
+        self.tol, self.max_iter, self._fresh = 0.0, self.iterations, False
+
     def refresh(self) -> None:
         """Compute ``u`` to the tolerance, and forget every norm."""
         self.u = self._left_vector(probe(self.u), self.tol, self.max_iter)

@@ -100,6 +100,8 @@ class CartesianTask(SourcedTask):
     percentile of their SENSE image (``mu = 0.01``, 10 iterations) is 1.
     """
 
+    threat = "kspace-l2"
+
     # ------------------------------------------------------------------ samples
 
     def samples(self, split: Split) -> Sequence[Sample]:

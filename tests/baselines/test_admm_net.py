@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from baselines.admm_net import ADMMNet, ADMMNetConfig
 from bench.measure.evaluations import count_evaluations
-from bench.measure.memory import count_peak
+from bench.measure.live_bytes import count_peak
 from bench.operators import MultiCoilMRI
 from bench.operators.sense import sense_image
 

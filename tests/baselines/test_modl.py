@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baselines.modl import RECIPROCAL, MoDL, MoDLCheckpointed, MoDLConfig
 from baselines.zero_filled import ZeroFilled
 from bench.measure.evaluations import count_evaluations
-from bench.measure.memory import count_peak
+from bench.measure.live_bytes import count_peak
 from bench.operators import MultiCoilMRI
 from bench.operators.sense import sense_image
 from bench.reconstructor import ReconstructorConfig

@@ -17,7 +17,7 @@ from baselines.tv import (
     lengths,
 )
 from bench.deepinv_import import deepinv
-from bench.measure.memory import count_peak
+from bench.measure.live_bytes import count_peak
 from bench.operators import MultiCoilMRI
 
 WEIGHT = 0.0625  # exact in float32, in which the method keeps it

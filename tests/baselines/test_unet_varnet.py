@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.unet import PaddedUNet, UNet, UNetConfig
 from baselines.varnet import VarNet, VarNetConfig, to_fastmri
 from bench.measure.evaluations import count_evaluations
-from bench.measure.memory import count_peak
+from bench.measure.live_bytes import count_peak
 from bench.operators import MultiCoilMRI
 from bench.operators.sense import sense_image
 from bench.reconstructor import Reconstructor

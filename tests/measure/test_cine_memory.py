@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import bench
-from bench.measure.prediction import MemoryConfig, predict_peak
+from bench.measure.memory import StepConfig, predict_peak
 
 
 def peaks(size: int, frames: int, coils: int) -> dict[str, int]:
@@ -13,7 +13,7 @@ def peaks(size: int, frames: int, coils: int) -> dict[str, int]:
     task = bench.create_task("mri-cine", size=size, frames=frames, coils=coils)
     names = ("modl", "modl-checkpointed", "mol-lr")
     found = {name: predict_peak(bench.create_method(name, task), task) for name in names}
-    without = MemoryConfig(penalty=False)
+    without = StepConfig(penalty=False)
     return found | {"mol": predict_peak(bench.create_method("mol-lr", task), task, 1, without)}
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bench.measure.memory import LiveBytes
+from bench.measure.live_bytes import LiveBytes
 from methods.equilibrium import EquilibriumConfig, SolverConfig, implicit, solve
 from methods.mol import MOLLR
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.measure.memory import count_peak
+from bench.measure.live_bytes import count_peak
 from bench.networks import PlainCNN, SpectralConv2d, conv_operator_norm, refresh_spectral_norms
 
 

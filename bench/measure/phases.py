@@ -1,0 +1,94 @@
+"""The steps that are measured: one of training, a reconstruction, a gradient for an attack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from bench.objective import image_loss, noisy
+from bench.reconstructor import Recipe, Reconstruction, Reconstructor, TrainingState
+from bench.task import Batch, Task
+
+Phase = Literal["fit", "evaluate", "attack"]
+Step = Callable[[Reconstructor, Any, Tensor, Tensor], object]
+
+
+def sample_batch(task: Task, size: int, phase: Phase) -> Batch:
+    """The first sample of the training split, or of the test split where it is not trained on."""
+    split: Any = "train" if phase == "fit" and task.samples("train") else "test"
+    return task.batch(split, [0] * size, 0)
+
+
+def unscored(x: Tensor, y: Tensor, physics: Any) -> Batch:
+    """A batch of tensors alone, for steps that score nothing."""
+    return Batch(x=x, y=y, physics=physics, samples=(), scale=x, data_range=x)
+
+
+class TrainingStep:
+    """A step of the last stage of a recipe: forward, loss, backward and Adam's update.
+
+    Args:
+        penalty: whether the recipe's penalty (a Lipschitz estimate) is part of it.
+    """
+
+    def __init__(self, method: Reconstructor, recipe: Recipe, penalty: bool = True) -> None:
+        self.method, self.recipe = method, recipe
+        self.penalty = penalty and recipe.penalty_weight > 0
+        parameters = [p for p in method.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate)
+
+    def start(self) -> None:
+        """Make the optimiser's state, by a step of zero gradients."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = torch.zeros_like(parameter)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def __call__(self, batch: Batch) -> None:
+        self.optimizer.zero_grad()
+        self.loss(batch).backward()
+        self.optimizer.step()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Of the image, and the weighted penalty."""
+        recipe, method = self.recipe, self.method
+        noise = recipe.stages[-1].noise
+        if noise is not None:
+            denoised = Reconstruction(method.denoise(noisy(batch.x, noise)))
+            return image_loss(recipe, denoised, batch)
+        result = method.reconstruct(batch.y, batch.physics)
+        loss = image_loss(recipe, result, batch)
+        if self.penalty:
+            penalty, _ = method.penalty(result, batch, TrainingState(0, 1, 0))
+            loss = loss + recipe.penalty_weight * penalty
+        return loss
+
+
+def step_of(phase: Phase, recipe: Recipe, penalty: bool = True) -> Step:
+    """A function of method, operator, measurements and reference images.
+
+    The optimiser's state is there before a ``fit`` step, as after the first of a training.
+    ``attack`` takes the gradient of the squared error in the measurements alone.
+    """
+
+    def fit(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
+        step = TrainingStep(method, recipe, penalty)
+        step.start()
+        step(unscored(x, y, physics))
+        method.zero_grad()
+
+    def attack(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
+        method.requires_grad_(False)
+        leaf = y.detach().requires_grad_()
+        error = (method.reconstruct(leaf, physics).image - x).square().sum()
+        torch.autograd.grad(error, leaf)
+
+    def reconstruct(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
+        with torch.no_grad():
+            method.reconstruct(y, physics)
+
+    return {"fit": fit, "attack": attack, "evaluate": reconstruct}[phase]
