@@ -20,9 +20,9 @@ from torch.profiler import (
 )
 
 from bench.errors import InputError
-from bench.measure.phases import sample_batch
-from bench.objective import image_loss, noisy, on_device
-from bench.reconstructor import Recipe, Reconstruction, Reconstructor, TrainingState, check
+from bench.measure.phases import TrainingStep, sample_batch
+from bench.objective import on_device
+from bench.reconstructor import Recipe, Reconstructor, check
 from bench.task import Batch, Task
 
 COSTLIEST = 10
@@ -180,29 +180,9 @@ def _record(
 
 
 def _training_step(method: Reconstructor, recipe: Recipe, batch: Batch) -> Callable[[], None]:
-    noise = recipe.stages[-1].noise
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate)
     method.train()
-
-    def step() -> None:
-        with record_function("forward"):
-            if noise is None:
-                result = method.reconstruct(batch.y, batch.physics)
-            else:
-                result = Reconstruction(method.denoise(noisy(batch.x, noise)))
-            loss = image_loss(recipe, result, batch)
-        if noise is None and recipe.penalty_weight > 0:
-            with record_function("penalty"):
-                penalty, _ = method.penalty(result, batch, TrainingState(0, 1, 0))
-                loss = loss + recipe.penalty_weight * penalty
-        with record_function("backward"):
-            optimizer.zero_grad()
-            loss.backward()
-        with record_function("update"):
-            optimizer.step()
-
-    return step
+    step = TrainingStep(method, recipe)
+    return lambda: step(batch)
 
 
 def _reconstruction(method: Reconstructor, batch: Batch) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -67,3 +68,19 @@ def test_is_searched_and_not_trained() -> None:
     other = Sense(SenseConfig(tol=1e-12, max_iter=500)).double()
     other.load_state_dict(method.state_dict())
     assert error(other(y, physics), regularised(columns, y, 0.25)) <= 1e-9
+
+
+def test_the_gradient_in_the_measurements_is_that_of_the_exact_solve() -> None:
+    """Attacks go through it: against differences of the converged image, along random directions."""
+    physics, measurements, _ = problem()
+    method = Sense(SenseConfig(tol=1e-12, max_iter=200)).double()
+    y = measurements.clone().requires_grad_()
+    image = method.reconstruct(y, physics).image
+    g = torch.Generator().manual_seed(0)
+    weights = torch.randn(image.shape, generator=g, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((image * weights).sum(), y)
+    step = torch.randn(y.shape, generator=g, dtype=torch.float64)
+    with torch.no_grad():
+        moved = method.reconstruct(measurements + step, physics).image - image
+    slope = float((gradient * step).sum())
+    assert float((moved * weights).sum()) == pytest.approx(slope, rel=1e-9)
