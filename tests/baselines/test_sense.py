@@ -71,7 +71,7 @@ def test_is_searched_and_not_trained() -> None:
 
 
 def test_the_gradient_in_the_measurements_is_that_of_the_exact_solve() -> None:
-    """Attacks go through it: against differences of the converged image, along random directions."""
+    """Attacks go through it: against differences, along a random direction."""
     physics, measurements, _ = problem()
     method = Sense(SenseConfig(tol=1e-12, max_iter=200)).double()
     y = measurements.clone().requires_grad_()
