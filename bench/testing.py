@@ -239,6 +239,33 @@ def honest_counts(subject: Subject) -> None:
             assert claimed == counted.network, f"{claimed} claimed, {counted.network} counted"
 
 
+def measurement_gradient(subject: Subject) -> None:
+    """A gradient in the measurements, where there is one, is that of differences.
+
+    At the fixed point, in float64: a method with another one would seem robust to attacks.
+    """
+    problem = subject.problem(batch=1, dtype=torch.float64)
+    method = subject.create().double()
+    view = method.to_convergence(tol=1e-9, max_iter=300) or method
+    y = problem.y.clone().requires_grad_()
+    result = view.reconstruct(y, problem.physics)
+    settled = all(bool(t.converged.all()) for t in result.traces if t.history.numel())
+    if not result.image.requires_grad or not settled:
+        return
+
+    def error(image: Tensor) -> Tensor:
+        return (image - problem.x).square().sum()
+
+    (gradient,) = torch.autograd.grad(error(result.image), y, allow_unused=True)
+    assert gradient is not None, "the image has a gradient, but none in the measurements"
+    slope, step = float(gradient.norm()), 1e-5 * float(y.detach().norm())
+    direction = gradient / slope
+    ends = [_image(view, replace(problem, y=problem.y + s * step * direction)) for s in (1, -1)]
+    seen = float(error(ends[0]) - error(ends[1])) / (2 * step)
+    # the gradient of a truncated inner solve is that of the exact one: a few percent
+    assert abs(seen - slope) <= 0.1 * abs(slope), f"slope {seen:.3g}, gradient {slope:.3g}"
+
+
 CHECKS: dict[str, Callable[[Subject], None]] = {
     check.__name__: check
     for check in (
@@ -254,6 +281,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
         double_precision,
         checkpoint_round_trip,
         honest_counts,
+        measurement_gradient,
     )
 }
 

@@ -135,7 +135,7 @@ def _table_files(
 def _rows_csv(results: SuiteResults) -> bytes:
     """The suite's rows with its labels in front; a job under two labels is there twice."""
     rows = results.folder.rows
-    columns = ["method_label", "variant_label", "train_task", "test_task"]
+    columns = ["method_label", "variant_label", "train_task", "test_task", "question"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *rows.columns])
@@ -143,7 +143,7 @@ def _rows_csv(results: SuiteResults) -> bytes:
     for e in results.entries:
         if e.job in by_job:
             part = by_job[e.job].astype(object)
-            labels = [e.method, e.variant, e.train_task, e.test_task]
+            labels = [e.method, e.variant, e.train_task, e.test_task, e.question]
             records = part.where(part.notna(), None).itertuples(index=False)
             writer.writerows([*labels, *record] for record in records)
     return text.getvalue().encode()

@@ -19,6 +19,21 @@ Point = tuple[str, str, float]  # subject, sample, value
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A row of a measurement; ``value`` is nan where it was not finite."""
+
+    job: str
+    metric: str
+    value: float
+    unit: str
+    phase: str
+    condition: Mapping[str, Any]
+    subject: str | None
+    sample: str | None
+    flag: str
+
+
+@dataclass(frozen=True)
 class Folder:
     """Everything in a results folder, indexed by job.
 
@@ -26,6 +41,7 @@ class Folder:
         evaluations: (job, condition, metric) -> its points.
         traces: (fit job, metric) -> (optimiser step, value), by step.
         finals: (fit job, metric) -> value, of the rows without a step.
+        readings: measuring job -> its rows; they stand nowhere else but in ``rows``.
     """
 
     directory: Path
@@ -35,6 +51,7 @@ class Folder:
     evaluations: Mapping[tuple[str, str, str], Sequence[Point]]
     traces: Mapping[tuple[str, str], Sequence[tuple[int, float]]]
     finals: Mapping[tuple[str, str], float]
+    readings: Mapping[str, Sequence[Reading]]
 
 
 def load_folder(directory: Path) -> Folder:
@@ -51,8 +68,9 @@ def load_folder(directory: Path) -> Folder:
     jobs = {
         record["job"]: _without_nan(record) for record in load_jobs(directory).to_dict("records")
     }
-    evaluated = rows[rows["phase"] == "evaluate"]
-    fitted = rows[(rows["phase"] == "fit")].sort_values("step", kind="stable")
+    measured = rows["job"].isin([key for key, job in jobs.items() if job.get("kind") == "measure"])
+    evaluated = rows[(rows["phase"] == "evaluate") & ~measured]
+    fitted = rows[(rows["phase"] == "fit") & ~measured].sort_values("step", kind="stable")
     stepped = fitted[fitted["step"].notna()]
     final = fitted[fitted["step"].isna()]
     return Folder(
@@ -73,6 +91,7 @@ def load_folder(directory: Path) -> Folder:
                 final["job"], final["metric"], final["value"], strict=True
             )
         },
+        readings=_readings(rows[measured]),
     )
 
 
@@ -89,6 +108,21 @@ def _points(rows: pd.DataFrame) -> dict[tuple[str, str, str], list[Point]]:
         key = (job, canonical[condition], metric)
         points.setdefault(key, []).append((str(subject), str(sample), float(value)))
     return points
+
+
+def _readings(rows: pd.DataFrame) -> dict[str, list[Reading]]:
+    conditions = {text: json.loads(text or "{}") for text in set(rows["condition"])}
+    found: dict[str, list[Reading]] = {}
+    columns = ("job", "metric", "value", "unit", "phase", "condition", "subject", "sample", "flag")
+    for job, metric, value, unit, phase, condition, subject, sample, flag in zip(
+        *(rows[name].tolist() for name in columns), strict=True
+    ):
+        names = [part if isinstance(part, str) else None for part in (subject, sample)]
+        reading = Reading(
+            job, metric, float(value), unit, phase, conditions[condition], names[0], names[1], flag
+        )
+        found.setdefault(job, []).append(reading)
+    return found
 
 
 def _without_nan(record: Mapping[Any, Any]) -> dict[str, Any]:

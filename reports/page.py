@@ -78,7 +78,7 @@ def _job(results: SuiteResults, key: str) -> dict[str, Any]:
     details = {shown: job.get(name) for shown, name in names.items()}
     return {
         "key": key,
-        "kind": entries[0].kind,
+        "kind": " ".join(filter(None, (entries[0].kind, entries[0].question))),
         "label": "; ".join(dict.fromkeys(places)),
         "status": results.status(key),
         "error": str(job.get("error") or ""),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.statistics import Summary, summarise
+from bench.statistics import Scores, Summary, summarise_scores
 from bench.store import UNAVAILABLE
 from reports.folder import Folder
 
@@ -35,7 +35,10 @@ class TaskInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the suite's job table; the tasks are labels."""
+    """One line of the suite's job table; the tasks are labels.
+
+    ``question``: of a measurement, else empty.
+    """
 
     job: str
     kind: str
@@ -44,6 +47,7 @@ class Entry:
     train_task: str | None
     test_task: str | None
     train_seed: int | None
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,10 @@ class SuiteResults:
         self.trained_for = pairs if several and len(pairs) == len(tested) else {}
         self._outcomes: dict[tuple[Line, str, str, str], Outcome] = {}
         self._by_place: dict[tuple[Line, str | None], list[str]] = {}
+        self._seeds: dict[str, int] = {}
         for entry in self.entries:
+            # a job under several seeds is of a method without training: the first stands for all
+            self._seeds.setdefault(entry.job, entry.train_seed or 0)
             if entry.kind in ("fit", "evaluate"):
                 jobs = self._by_place.setdefault((self.line_of(entry), entry.test_task), [])
                 if entry.job not in jobs:
@@ -168,6 +175,10 @@ class SuiteResults:
         """How a job ended."""
         return str(self.job(key).get("status") or "not finished")
 
+    def seed(self, key: str) -> int:
+        """The training seed that a job's numbers count for."""
+        return self._seeds[key]
+
     def failed(self) -> list[Entry]:
         """Every entry whose job did not end well, trainings first: what they caused follows."""
         there = [entry for entry in self.entries if entry.job != UNAVAILABLE]
@@ -185,29 +196,31 @@ class SuiteResults:
             self._outcomes[wanted] = self._outcome(*wanted)
         return self._outcomes[wanted]
 
+    def scores(self, line: Line, task: str, metric: str, condition: str = OWN_STOP) -> Scores:
+        """Every value of the test jobs that ended well, finite or not."""
+        # what a failed job left behind is no result
+        keys = [key for key in self.evaluations(line, task) if self.status(key) == "ok"]
+        return {
+            (subject, sample, self._seeds[key]): value
+            for key in keys
+            for subject, sample, value in self.folder.evaluations.get((key, condition, metric), ())
+        }
+
+    def fit_statuses(self, line: Line, task: str) -> dict[int, str]:
+        """How the trainings behind the line's tests on a task ended, by training seed."""
+        trained = self.trained_on(self.trained_for[task]) if task in self.trained_for else self
+        return {self._seeds[key]: self.status(key) for key in trained.fits(line)}
+
     def _outcome(self, line: Line, task: str, metric: str, condition: str) -> Outcome:
-        keys = self.evaluations(line, task)
-        values: dict[str, list[float]] = {}
-        samples: set[tuple[str, str]] = set()
-        seeds = missing = 0
-        for key in keys:
-            points = self.folder.evaluations.get((key, condition, metric), ())
-            if self.status(key) != "ok":
-                continue  # what a failed job left behind is no result
-            seeds += any(math.isfinite(value) for *_, value in points)
-            for subject, sample, value in points:
-                samples.add((subject, sample))
-                if math.isfinite(value):
-                    values.setdefault(subject, []).append(value)
-                else:
-                    missing += 1
+        scores = self.scores(line, task, metric, condition)
+        finite = {place: value for place, value in scores.items() if math.isfinite(value)}
         return Outcome(
-            summary=summarise(values) if values else None,
-            status=self._failure(line, keys, task),
-            seeds=seeds,
+            summary=summarise_scores(finite) if finite else None,
+            status=self.failure(line, self.evaluations(line, task), task),
+            seeds=len({seed for *_, seed in finite}),
             seeds_expected=self._expected(line, task),
-            samples=len(samples),
-            missing=missing,
+            samples=len({place[:2] for place in scores}),
+            missing=len(scores) - len(finite),
         )
 
     def _expected(self, line: Line, task: str) -> int:
@@ -216,12 +229,12 @@ class SuiteResults:
         }
         return min(len(seeds), len(self.evaluations(line, task)))
 
-    def _failure(self, line: Line, keys: Sequence[str], task: str) -> str:
-        trained = self.trained_on(self.trained_for[task]) if task in self.trained_for else self
+    def failure(self, line: Line, keys: Sequence[str], task: str) -> str:
+        """How the first of a line's jobs on a task that did not end well ended; empty if none."""
         for key in keys:
             status = self.status(key)
             if status == "blocked":  # say by what
-                causes = [self.status(fit) for fit in trained.fits(line)]
+                causes = self.fit_statuses(line, task).values()
                 cause = next((cause for cause in causes if cause != "ok"), "")
                 return f"blocked: fit {cause}" if cause else status
             if status != "ok":
@@ -250,4 +263,5 @@ def _entry(record: Mapping[str, Any]) -> Entry:
         train_task=record.get("train_task"),
         test_task=record.get("test_task"),
         train_seed=None if seed is None else int(seed),
+        question=str(record.get("question") or ""),
     )

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 def all_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
     """Name, caption and figure, one after the other."""
+    from reports.figures.memory import memory_figures
     from reports.figures.reconstruction import reconstruction_figures
+    from reports.figures.robustness import robustness_figures
     from reports.figures.training import training_figures
 
     for task in results.test_tasks:
         yield from reconstruction_figures(results, task)
     yield from training_figures(results)
+    yield from robustness_figures(results)
+    yield from memory_figures(results)

@@ -74,6 +74,11 @@ def line_styles(results: SuiteResults) -> dict[Line, dict[str, Any]]:
     return styles
 
 
+def shortened(label: str, most: int) -> str:
+    """A label that fits."""
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
 def file_name(label: str) -> str:
     """A label as part of a file's name."""
     return "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in label)

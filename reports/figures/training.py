@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from reports.figures.lipschitz import threshold
-from reports.figures.style import COLUMN, file_name, house_style, line_styles
+from reports.figures.style import COLUMN, file_name, house_style, line_styles, shortened
 from reports.suite_results import Line, SuiteResults
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _legend(
     top: float,
 ) -> None:
     handles = [Line2D([], [], **styles[line]) for line in lines]
-    labels = [_short(results.long_label(line)) for line in lines]
+    labels = [shortened(results.long_label(line), 30) for line in lines]
     figure.legend(
         handles,
         labels,
@@ -241,10 +241,6 @@ def _legend(
         handlelength=2.2,
         labelspacing=0.25,
     )
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 30 else label[:29] + "…"
 
 
 def _caption(results: SuiteResults, panels: Sequence[Panel]) -> str:

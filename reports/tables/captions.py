@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bench.statistics import MIN_SUBJECTS
@@ -11,7 +11,13 @@ from reports.suite_results import SuiteResults, TaskInfo
 
 def data_caption(results: SuiteResults) -> list[str]:
     """The tasks, what is trained on, the protocol, the training seeds and the suite's note."""
-    lines = [_describe(results, task) for task in results.test_tasks]
+    lines = []
+    for task in results.test_tasks:
+        subjects, samples = subject_counts(results, task)
+        size = "no results"
+        if subjects:
+            size = f"{counted(subjects, 'subject')}, {counted(samples, 'image')}"
+        lines.append(describe(task, size))
     for label in dict.fromkeys((*results.train_tasks, *results.trained_for.values())):
         task = results.tasks[label]
         if task not in results.test_tasks:
@@ -22,8 +28,8 @@ def data_caption(results: SuiteResults) -> list[str]:
         lines.append(_trained_for(results))
     if any("phantom" in str(task.config.get("dataset", "")) for task in results.test_tasks):
         lines.append("Phantom subjects share one anatomy.")
-    lines += [*_protocols(results), _seeds(results.train_seeds)]
-    return [*lines, *([_sentence(results.note)] if results.note else [])]
+    lines += [*protocols(results), _seeds(results.train_seeds)]
+    return [*lines, *([sentence(results.note)] if results.note else [])]
 
 
 def subject_counts(results: SuiteResults, task: TaskInfo) -> tuple[set[int], set[int]]:
@@ -54,9 +60,9 @@ def spread_caption(results: SuiteResults) -> list[str]:
 
 
 def flags_caption(results: SuiteResults) -> list[str]:
-    """What the run itself found odd about its rows."""
+    """What the run itself found odd about trainings and evaluations."""
     rows = results.folder.rows
-    labels = {entry.job: entry.method for entry in results.entries}
+    labels = {entry.job: entry.method for entry in results.entries if entry.kind != "measure"}
     flagged = rows[(rows["flag"] != "") & rows["job"].isin(set(labels))]
     lines: dict[str, int] = {}
     for job, metric, flag in zip(flagged["job"], flagged["metric"], flagged["flag"], strict=True):
@@ -65,11 +71,8 @@ def flags_caption(results: SuiteResults) -> list[str]:
     return [f"Flagged: {text} ({count} rows)." for text, count in lines.items()]
 
 
-def _describe(results: SuiteResults, task: TaskInfo) -> str:
-    subjects, samples = subject_counts(results, task)
-    size = "no results"
-    if subjects:
-        size = f"{_range(subjects, 'subject')}, {_range(samples, 'image')}"
+def describe(task: TaskInfo, size: str) -> str:
+    """A task in a sentence; ``size``: how much of it was used."""
     parts = [
         "" if task.title == task.label else task.title,
         task.dataset,
@@ -119,9 +122,13 @@ def _trained_for(results: SuiteResults) -> str:
     return f"Trained on {'; '.join(parts)}."
 
 
-def _protocols(results: SuiteResults) -> list[str]:
-    """One sentence if all tasks are scored alike, else one a task; rows that differ are named."""
-    found = {task.label: _protocol(results, task) for task in results.test_tasks}
+def protocols(results: SuiteResults, labels: Collection[str] | None = None) -> list[str]:
+    """One sentence if all tasks are scored alike, else one a task; rows that differ are named.
+
+    ``labels``: of the tasks that it is about, if not all.
+    """
+    tasks = [task for task in results.test_tasks if labels is None or task.label in labels]
+    found = {task.label: _protocol(results, task) for task in tasks}
     if len(set(found.values())) == 1:
         return [f"Scored on: {next(iter(found.values()))}."]
     return [f"{label} scored on: {protocol}." for label, protocol in found.items()]
@@ -145,12 +152,14 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"Means over {len(seeds)} training seeds ({', '.join(map(str, seeds))})."
 
 
-def _range(values: set[int], noun: str) -> str:
+def counted(values: set[int], noun: str) -> str:
+    """A count with its noun, or the range of several."""
     low, high = min(values), max(values)
     text = str(low) if low == high else f"{low} to {high}"
     return f"{text} {noun}" + ("" if high == 1 else "s")
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text in one line, with a full stop."""
     text = " ".join(text.split())
     return text if text.endswith((".", "!", "?")) else text + "."

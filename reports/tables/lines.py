@@ -48,6 +48,8 @@ def tidy(
         "unit": {"psnr": "dB"}.get(metric, ""),
         "mean": summary.mean if summary else None,
         "std": summary.std if summary else None,
+        "low": summary.low if summary else None,
+        "high": summary.high if summary else None,
         "subjects": summary.n if summary else 0,
         "samples": outcome.samples,
         "seeds": outcome.seeds,

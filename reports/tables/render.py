@@ -65,7 +65,20 @@ _LATEX = {
     "ε": r"$\varepsilon$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
+    "Δ": r"$\Delta$",
+    "δ": r"$\delta$",
+    "‖": r"$\|$",
+    "√": r"$\surd$",
+    "½": r"$\frac12$",
+    "²": r"$^2$",
+    "⁶": r"$^6$",
+    "⁹": r"$^9$",
+    "₂": r"$_2$",
+    "ᴴ": r"$^H$",
+    "−": r"$-$",
+    "L̂": r"$\hat{L}$",
 }
+_SIGN = re.compile(r".\u0302?")  # a letter and its hat are one sign
 _EXPONENT = re.compile(r"^(-?\d\.\d+)e([+-]\d+)")
 
 
@@ -93,7 +106,7 @@ def latex(table: Table, label: str) -> str:
 
 def latex_escape(text: str) -> str:
     """Text that LaTeX sets as it stands."""
-    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(_LATEX.get(sign, sign) for sign in _SIGN.findall(" ".join(text.split())))
 
 
 def _latex_head(table: Table) -> list[str]:

@@ -80,3 +80,31 @@ def seconds(value: float | None) -> str:
     if value >= 100:
         return number(value, 0)
     return f"{value:.3g}" if value >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def size(value: float | None) -> str:
+    """Bytes with three significant digits and a decimal unit."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= 0.9995 * unit:
+            return f"{significant(value / unit)} {name}"
+    return f"{value:.0f} B"
+
+
+def significant(value: float | None) -> str:
+    """Three significant digits, thousands separated, never with an exponent above 0.001."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0 or abs(value) < 1e-3:
+        return f"{value:.3g}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with two decimals and its sign, which zero has not."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    text = number(abs(value), 2)
+    return text if float(text.replace(",", "")) == 0 else f"{'+' if value > 0 else '-'}{text}"

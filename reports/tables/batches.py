@@ -1,0 +1,86 @@
+"""The largest batch that a training step fits into a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.measure.batch_size import parse_size
+from reports.folder import Reading
+from reports.measurements import Answer, answers, largest
+from reports.suite_results import SuiteResults
+from reports.tables.measured import assemble, flags, listed, settings
+from reports.tables.table import NONE, Cell, Table, number
+
+CAPTION = [
+    "largest: the largest batch whose predicted peak of a training step fits (an upper bound of "
+    "what tensors need); even: as the papers count, the largest even batch, or 1. 0: not one "
+    "sample fits.",
+]
+METRICS = {"largest": "largest_batch", "even": "largest_even_batch"}
+
+
+def batches_table(results: SuiteResults) -> Table:
+    """Batches by size of GPU, with and without the recipe's penalty."""
+    found = answers(results, "batch-size")
+    gpus = sorted(settings(found, "gpu"), key=parse_size)
+    emulated = "emulated" in settings(found, "how")
+    columns = (*METRICS, "emulated") if emulated else tuple(METRICS)
+    penalties = True in settings(found, "penalty")
+
+    def build(answer: Answer) -> list[list[Cell]]:
+        kinds = sorted(settings([answer], "penalty"), reverse=True)
+        names = ("with", "without") if True in kinds else (NONE,)
+        return [
+            [
+                *([Cell(name)] if penalties else []),
+                *(c for gpu in gpus for c in _cells(answer, gpu, kind, emulated)),
+            ]
+            for name, kind in zip(names, kinds, strict=False)
+        ]
+
+    return assemble(
+        results,
+        found,
+        ("batches", "Largest training batch"),
+        [*CAPTION, *_about(results, found, emulated), *flags(results, found)],
+        [(gpu, columns) for gpu in gpus] or [("", columns)],
+        build,
+        beside=["penalty"] if penalties else [],
+    )
+
+
+def _cells(answer: Answer, gpu: str, penalty: bool, emulated: bool) -> list[Cell]:
+    same = {"gpu": gpu, "penalty": penalty}
+    cells = [
+        _cell(answer.of(metric, "fit", **same, how="predicted")) for metric in METRICS.values()
+    ]
+    found = answer.of("largest_batch", "fit", **same, how="emulated")
+    return [*cells, _cell(found)] if emulated else cells
+
+
+def _cell(readings: Sequence[Reading]) -> Cell:
+    value = largest(readings)
+    if value is None:
+        return Cell(NONE)
+    capped = any(value >= one.condition.get("most", float("inf")) for one in readings)
+    return Cell(f"{'≥ ' if capped else ''}{number(value, 0)}", sort=value)
+
+
+def _about(results: SuiteResults, found: Sequence[Answer], emulated: bool) -> list[str]:
+    lines = [
+        f"Of each GPU, {listed(settings(found, 'reserve'))} are kept for the CUDA context and "
+        "workspaces, which are not predicted; GB is 10⁹ bytes. Fixed points: "
+        f"{listed(settings(found, 'iterations'))} iterations."
+    ]
+    least = [value for value in settings(found, "least") if value > 1]
+    if least:
+        lines.append(f"even: batches below {listed(least)} count as 0.")
+    if emulated:
+        lines.append(
+            "emulated: the largest batch that ran on a CUDA device whose allocator was held to "
+            "the same limit; the next one failed."
+        )
+    idle = [results.label(a.line) for a in found if not a.readings and not a.status]
+    if idle:
+        lines.append(f"Without a training step: {', '.join(dict.fromkeys(idle))}.")
+    return lines
