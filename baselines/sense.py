@@ -58,7 +58,7 @@ class Sense(Reconstructor):
 
     def reconstruct(self, y: Tensor, physics: Any, x0: Tensor | None = None) -> Reconstruction:
         config = self.config
-        shift = float(self.weight)
+        shift = self.weight.to(y.dtype)
         return Reconstruction(
             sense_image(
                 y, physics, weight=1.0, shift=shift, tol=config.tol, max_iter=config.max_iter

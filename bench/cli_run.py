@@ -99,7 +99,7 @@ def plan(
         result = store.result(row["job"])
         table.add_row(
             row["job"],
-            row["kind"],
+            f"measure {row['question']}" if row["kind"] == "measure" else row["kind"],
             row["method"],
             row["train_task"],
             row["test_task"] or "",
@@ -182,7 +182,8 @@ def _print_outcome(outcome: Any, plan: Any) -> None:
     out.print("jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     for key, message in outcome.errors.items():
         job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
-        text = f"{outcome.statuses[key]}: {job.kind} of {job.method}: {message} (log: {log})"
+        kind = job.settings["question"] if job.kind == "measure" else job.kind
+        text = f"{outcome.statuses[key]}: {kind} of {job.method}: {message} (log: {log})"
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -65,13 +65,15 @@ def expand(
                 labels: dict[str, Any] = {"method": entry.shown_as, "variant": entry.variant or ""}
                 labels |= {"train_task": train_on, "train_seed": seed}
                 *backbones, fit = method.fits(seed)
+                fitted.append(Fitted(entry.shown_as, method, fit, tuple(tested), labels))
+                if not suite.train:
+                    continue
                 for job in backbones:
                     graph.add(job, "backbone", **labels, test_task=None)
                 graph.add(fit, "fit", **labels, test_task=None)
                 for test_on in tested:
                     job = method.evaluate(tasks[test_on], fit)
                     graph.add(job, "evaluate", **labels, test_task=test_on)
-                fitted.append(Fitted(entry.shown_as, method, fit, tuple(tested), labels))
     for measurement in measurements(suite, fitted, tasks, machine):
         graph.add(measurement.job, "measure", **measurement.labels)
     table = {

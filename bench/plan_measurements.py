@@ -91,6 +91,13 @@ class _Asked:
             )
         self.entry, self.machine = entry, machine
         question = QUESTIONS[entry.question]
+        if question.needs_fit and not suite.train:
+            known = ", ".join(name for name, other in QUESTIONS.items() if not other.needs_fit)
+            raise InputError(
+                f"{entry.question} needs a fit, and the suite trains nothing",
+                where=self.where,
+                expected=f"of {known}, or train: true",
+            )
         config = build(question.config(), entry.config, f"{self.where}.config")
         self.config = as_dict(config)
         module = importlib.import_module(question.module)

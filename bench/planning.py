@@ -153,6 +153,7 @@ class PlannedMethod:
         self, task: OpenTask, fit: Job, settings: dict[str, Any], others: Sequence[str]
     ) -> Job:
         """A question, asked of a fit and of what other measurements have left."""
+        question = QUESTIONS[settings["question"]]
         return self._job(
             task,
             kind="measure",
@@ -161,9 +162,9 @@ class PlannedMethod:
                 "recipe": self.fitting["recipe"],
                 "batch_size": self.fitting["training"]["batch_size"],
             },
-            train_seed=fit.train_seed,
-            requires=(fit.key, *others),
-            roots=("bench.jobs.measure", QUESTIONS[settings["question"]].module),
+            train_seed=fit.train_seed if question.needs_fit else 0,
+            requires=(fit.key, *others) if question.needs_fit else (),
+            roots=("bench.jobs.measure", question.module),
         )
 
     def _job(self, task: OpenTask, roots: tuple[str, ...], **fields: Any) -> Job:

@@ -61,7 +61,8 @@ class Progress:
         rows: list[dict[str, Any]] = [r for r in self.plan.table["jobs"] if r["job"] == key]
         row = rows[0]
         target = row["test_task"] or row["train_task"]
-        return f"{row['kind']} {row['method']} on {target}"
+        kind = row["question"] if row["kind"] == "measure" else row["kind"]
+        return f"{kind} {row['method']} on {target}"
 
 
 def _clock(seconds: float) -> str:

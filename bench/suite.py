@@ -100,6 +100,7 @@ class Suite(_Strict):
             evaluated on each of the latter; without ``test_on``, on the one that it was trained on.
         methods: in the order of the tables' rows.
         measure: what else is measured of each fit.
+        train: if not, nothing is trained or evaluated, and only what needs no fit is measured.
         training, evaluate: settings that hold for all methods.
         seeds: of training; data_seed: of masks, noise, coil maps and phantoms.
     """
@@ -112,6 +113,7 @@ class Suite(_Strict):
     test_on: list[str] = []
     methods: list[MethodEntry] = Field(min_length=1)
     measure: list[MeasureEntry] = []
+    train: bool = True
     training: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)

@@ -68,27 +68,29 @@ def write_report(directory: str | Path, formats: Sequence[str] = FORMATS) -> Rep
 
 
 def summary_for_terminal(directory: str | Path, suite: str | None = None) -> rich.table.Table:
-    """The summary table of a suite; of the only or the first one if none is named.
+    """The first table of a suite (the summary, if anything is evaluated); of the only or the first
+    suite if none is named.
 
     Raises:
         InputError: if the folder holds no rows, or not this suite.
     """
     from reports.folder import load_folder
     from reports.suite_results import SuiteResults
-    from reports.tables import summary_table
+    from reports.tables import all_tables, summary_table
     from reports.tables.render import terminal
 
     folder = load_folder(Path(directory))
     name = suite or next(iter(folder.suites))
     if name not in folder.suites:
         raise InputError(f"no suite {name!r} here", expected="one of " + ", ".join(folder.suites))
-    return terminal(summary_table(SuiteResults(folder, name)))
+    results = SuiteResults(folder, name)
+    return terminal(next(iter(all_tables(results)), summary_table(results)))
 
 
 def _files(results: SuiteResults, formats: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Paths below the suite's folder, and what is in them."""
-    from reports.published import published_table
     from reports.tables import all_tables
+    from reports.tables.published import published_table
 
     summary, *others = all_tables(results)
     published = published_table(results)

@@ -92,7 +92,7 @@ class SuiteResults:
         self.title, self.note = str(table.get("title") or name), str(table.get("note") or "")
         self.tasks = {label: _task(label, task) for label, task in table["tasks"].items()}
         self.entries = tuple(dict.fromkeys(_entry(record) for record in table["jobs"]))
-        tested = {(e.test_task, e.train_task) for e in self.entries if e.kind == "evaluate"}
+        tested = {(e.test_task, e.train_task) for e in self.entries if e.kind == self.result_kind}
         pairs = {test: train for test, train in tested if test is not None and train is not None}
         several = len({train for _, train in tested}) > 1
         self.trained_for = pairs if several and len(pairs) == len(tested) else {}
@@ -107,21 +107,27 @@ class SuiteResults:
                 if entry.job not in jobs:
                     jobs.append(entry.job)
 
+    @property
+    def result_kind(self) -> str:
+        """Of the jobs that tables have lines for: evaluations, unless there are none."""
+        there = {entry.kind for entry in self.entries}
+        return next((kind for kind in ("evaluate", "measure", "fit") if kind in there), "fit")
+
     def line_of(self, entry: Entry) -> Line:
         """The line that a job belongs to."""
         return Line(entry.method, entry.variant, None if self.trained_for else entry.train_task)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """What is evaluated (or only trained, where nothing is), in the suite's order."""
-        kind = "evaluate" if any(e.kind == "evaluate" for e in self.entries) else "fit"
+        """What is evaluated (or measured, or only trained), in the suite's order."""
+        kind = self.result_kind
         return tuple(dict.fromkeys(self.line_of(e) for e in self.entries if e.kind == kind))
 
     @cached_property
     def test_tasks(self) -> tuple[TaskInfo, ...]:
-        """The tasks that something is evaluated on, in the order of the jobs."""
+        """The tasks that something is evaluated or measured on, in the order of the jobs."""
         # not in the order of `tasks`: JSON on disk has its keys sorted, and 10x is before 4x
-        labels = dict.fromkeys(e.test_task for e in self.entries if e.kind == "evaluate")
+        labels = dict.fromkeys(e.test_task for e in self.entries if e.kind == self.result_kind)
         return tuple(
             self.tasks[label] for label in labels if label is not None and label in self.tasks
         )
@@ -141,6 +147,11 @@ class SuiteResults:
         """The method's label, with its variant where the suite has several under one label."""
         variants = {other.variant for other in self.lines if other.method == line.method}
         return f"{line.method}, {line.variant}" if len(variants) > 1 else line.method
+
+    def method_name(self, line: Line) -> str:
+        """The registry's name, which the label may not say."""
+        jobs = [self.job(e.job) for e in self.entries if self.line_of(e) == line]
+        return next((str(job["method"]) for job in jobs if job.get("method")), line.method)
 
     def long_label(self, line: Line) -> str:
         """The label, with the training task where the suite trains on several."""

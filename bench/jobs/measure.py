@@ -35,9 +35,10 @@ def measure(job: Job, context: Context, report: Report) -> int:
     """
     method, task = open_method(job, context), open_task(job, context)
     settings = job.settings
-    load_checkpoint(method, context.store.checkpoint(job.requires[0]))
-    method.eval()
     question = QUESTIONS[settings["question"]]
+    if question.needs_fit:
+        load_checkpoint(method, context.store.checkpoint(job.requires[0]))
+    method.eval()
     module = importlib.import_module(question.module)
     config = build(question.config(), settings["config"], settings["question"])
     torch.manual_seed(job.data_seed)

@@ -15,11 +15,13 @@ class Question:
         module, class_name: that measures, and its settings there. Imported when it is asked, so
             that a job's key depends on its own question's code alone.
         alone: nothing else runs beside it on the machine.
+        needs_fit: else the method is measured as it is initialised.
     """
 
     module: str
     class_name: str
     alone: bool = False
+    needs_fit: bool = True
 
     def config(self) -> type[Any]:
         """The settings' dataclass."""
@@ -28,8 +30,8 @@ class Question:
 
 
 QUESTIONS = {
-    "memory": Question("bench.measure.memory", "MemoryConfig"),
-    "batch-size": Question("bench.measure.batch_size", "BatchSizeConfig"),
+    "memory": Question("bench.measure.memory", "MemoryConfig", needs_fit=False),
+    "batch-size": Question("bench.measure.batch_size", "BatchSizeConfig", needs_fit=False),
     "evaluations": Question("bench.measure.evaluations", "EvaluationsConfig"),
     "guarantees": Question("bench.measure.guarantees", "GuaranteesConfig"),
     "robustness": Question("bench.measure.robustness", "RobustnessConfig"),

@@ -14,7 +14,7 @@ def sense_image(
     physics: Any,
     *,
     weight: float | Tensor = 100.0,
-    shift: float = 1.001,
+    shift: float | Tensor = 1.001,
     tol: float = 1e-6,
     max_iter: int = 50,
 ) -> Tensor:

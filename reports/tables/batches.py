@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.measure.batch_size import parse_size
 from reports.folder import Reading
 from reports.measurements import Answer, answers, largest
-from reports.suite_results import SuiteResults
+from reports.published import Published, load_published
+from reports.suite_results import Line, SuiteResults
 from reports.tables.measured import assemble, flags, listed, settings
 from reports.tables.table import NONE, Cell, Table, number
 
@@ -20,12 +21,19 @@ METRICS = {"largest": "largest_batch", "even": "largest_even_batch"}
 
 
 def batches_table(results: SuiteResults) -> Table:
-    """Batches by size of GPU, with and without the recipe's penalty."""
+    """Batches by size of GPU, with and without the recipe's penalty, and a paper's beside them."""
     found = answers(results, "batch-size")
+    papers = _papers(results, found)
     gpus = sorted(settings(found, "gpu"), key=parse_size)
     emulated = "emulated" in settings(found, "how")
-    columns = (*METRICS, "emulated") if emulated else tuple(METRICS)
+    columns = (*METRICS, *(["emulated"] if emulated else []), *(["paper"] if papers else []))
     penalties = True in settings(found, "penalty")
+
+    def paper(answer: Answer, gpu: str) -> list[Cell]:
+        item = papers.get((answer.line, answer.task, parse_size(gpu)))
+        if item is None:
+            return [Cell(NONE)] if papers else []
+        return [Cell(item.note if item.value is None else number(item.value, 0), sort=item.value)]
 
     def build(answer: Answer) -> list[list[Cell]]:
         kinds = sorted(settings([answer], "penalty"), reverse=True)
@@ -33,7 +41,11 @@ def batches_table(results: SuiteResults) -> Table:
         return [
             [
                 *([Cell(name)] if penalties else []),
-                *(c for gpu in gpus for c in _cells(answer, gpu, kind, emulated)),
+                *(
+                    cell
+                    for gpu in gpus
+                    for cell in (*_cells(answer, gpu, kind, emulated), *paper(answer, gpu))
+                ),
             ]
             for name, kind in zip(names, kinds, strict=False)
         ]
@@ -42,11 +54,31 @@ def batches_table(results: SuiteResults) -> Table:
         results,
         found,
         ("batches", "Largest training batch"),
-        [*CAPTION, *_about(results, found, emulated), *flags(results, found)],
+        [*CAPTION, *_about(results, found, emulated), *_sources(papers), *flags(results, found)],
         [(gpu, columns) for gpu in gpus] or [("", columns)],
         build,
         beside=["penalty"] if penalties else [],
     )
+
+
+def _papers(
+    results: SuiteResults, found: Sequence[Answer]
+) -> dict[tuple[Line, str, int], Published]:
+    """Published largest batches, by line, task and bytes of the GPU."""
+    cells = [item for item in load_published() if item.metric == "max batch"]
+    papers = {}
+    for answer in found:
+        name = results.method_name(answer.line)
+        kind = results.tasks[answer.task].name
+        for item in cells:
+            if (item.method, item.task) == (name, kind):
+                papers[answer.line, answer.task, parse_size(item.condition)] = item
+    return papers
+
+
+def _sources(papers: Mapping[tuple[Line, str, int], Published]) -> list[str]:
+    names = dict.fromkeys(f"{item.paper}, table {item.table}" for item in papers.values())
+    return [f"paper: measured by the authors ({', '.join(names)})."] if names else []
 
 
 def _cells(answer: Answer, gpu: str, penalty: bool, emulated: bool) -> list[Cell]:

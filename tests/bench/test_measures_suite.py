@@ -10,6 +10,7 @@ import pytest
 
 import bench
 from bench import registry
+from bench.errors import InputError
 from bench.measure.questions import QUESTIONS
 from bench.plan import expand
 from bench.plan_measurements import Machine
@@ -91,11 +92,48 @@ def test_keys_take_the_machine_and_nothing_of_other_questions() -> None:
 
 def test_a_measurement_asks_the_first_seed_or_all() -> None:
     for every, expected in ((False, 2), (True, 3)):  # SENSE is the same for both seeds
-        entry = {"question": "memory", "every_seed": every}
+        entry = {"question": "evaluations", "every_seed": every}
         suite = small(measure=[entry], seeds=[3, 4])
-        assert len(keys(suite, "memory", Machine())) == expected
+        assert len(keys(suite, "evaluations", Machine())) == expected
 
 
 def test_what_is_timed_runs_alone() -> None:
     jobs = expand(small()).jobs.values()
     assert {job.settings["question"] for job in jobs if job.alone} == {"time"}
+
+
+def test_memory_needs_no_training(tmp_path: Path) -> None:
+    """A suite that trains nothing: only measurements run, and LUSER's batches stand beside ours."""
+    given = {
+        "name": "untrained",
+        "tasks": {"sharp": {"task": "deblur", "config": {"size": 24}}},
+        "train_on": ["sharp"],
+        "methods": [
+            {"name": "luser-sw", "config": {"width": 8, "groups": 2, "stages": 2}},
+            {"name": "modl", "config": {"width": 8, "iterations": 2}},
+        ],
+        "measure": [
+            {"question": "memory", "config": {"batches": [1]}},
+            {"question": "batch-size", "config": {"gpus": ["8GB"], "most": 16}},
+        ],
+        "train": False,
+    }
+    path = tmp_path / "untrained.yaml"
+    path.write_text(json.dumps(given))
+    outcome = bench.run_suite(str(path), tmp_path / "out")
+    assert outcome.ok, outcome.errors
+    assert set(bench.load_jobs(tmp_path / "out").kind) == {"measure"}
+    write_report(tmp_path / "out")
+    folder = tmp_path / "out/report/untrained"
+    batches = (folder / "batches.md").read_text()
+    assert "2210.04987" in batches and "≥ 16" in batches
+    luser = next(line for line in batches.splitlines() if line.startswith("| sharp | luser-sw"))
+    assert luser.rstrip(" |").endswith("10")  # of 8 GB, in the paper
+    assert "memory" in (folder / "memory.md").read_text().lower()
+    with pytest.raises(InputError, match="needs a fit"):
+        expand(Suite(**{**given, "measure": ["time"]}))
+
+
+def test_the_shipped_memory_suite_is_planned() -> None:
+    table = expand(load("memory")).table["jobs"]
+    assert {row["kind"] for row in table} == {"measure"}

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.folder import load_folder
-from reports.published import LABEL, load_published, published_table
+from reports.published import load_published
 from reports.suite_results import SuiteResults
+from reports.tables.published import LABEL, published_table
 
 if TYPE_CHECKING:
     from conftest import Synthetic
