@@ -46,7 +46,7 @@ def memory(
     """Predict peak memory and the largest training batch; no GPU is needed."""
     from bench.config import build
     from bench.measure import batch_size
-    from bench.measure.memory import MemoryConfig, measure
+    from bench.measure.peaks import MemoryConfig, measure
     from bench.measure.question import Subject
 
     sizes = {"gpus": [part.strip() for part in gpu.split(",")], "reserve": reserve}

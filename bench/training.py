@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from bench.claims import Estimator
 from bench.errors import Diverged
-from bench.measure.lipschitz import Estimator, estimate
+from bench.measure.lipschitz import estimate
 from bench.objective import batch_psnr, evaluation_counts, image_loss, noisy, on_device, rate
 from bench.reconstructor import Recipe, Reconstruction, Reconstructor, Stage, TrainingState, check
 from bench.store import write_atomic

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNS = ROOT / "results" / "runs"
+SHOWN = {
+    "quick": ("table",),
+    "real-brain": ("table",),
+    "released-weights": ("table",),
+    "memory": ("memory", "batches"),
+}
 PICTURES = {"quick": ("reconstruction-phantom-4x-1.png", "Reconstructions of a phantom")}
 
 
@@ -19,17 +26,17 @@ def main() -> None:
     """Replace what stands between the marks of each suite."""
     readme = ROOT / "README.md"
     text = readme.read_text()
-    for suite in ("quick", "real-brain", "released-weights"):
+    for suite, tables in SHOWN.items():
         report = RUNS / suite / "report" / suite
-        if (report / "table.md").is_file():
-            text = replaced(text, suite, shown(suite, report))
+        if all((report / f"{table}.md").is_file() for table in tables):
+            text = replaced(text, suite, shown(suite, tables, report))
     readme.write_text(text)
 
 
-def shown(suite: str, report: Path) -> str:
-    """The suite's picture, where it has one, and its table without heading or published values."""
-    table = (report / "table.md").read_text().partition("\n## ")[0]
-    parts = [table.partition("\n")[2].strip()]
+def shown(suite: str, tables: Sequence[str], report: Path) -> str:
+    """The suite's picture, where it has one, and tables without heading or published values."""
+    texts = [(report / f"{table}.md").read_text().partition("\n## ")[0] for table in tables]
+    parts = [text.partition("\n")[2].strip() for text in texts]
     if suite in PICTURES:
         file, alternative = PICTURES[suite]
         picture = ROOT / "docs" / "figures" / f"{suite}.png"

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.claims import Estimator
 from bench.config import build
 from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
 from bench.measure import quality
 from bench.measure.evaluations import count_evaluations
-from bench.measure.lipschitz import Estimator, estimate
+from bench.measure.lipschitz import estimate
 from bench.objective import on_device
 from bench.reconstructor import Reconstruction, Reconstructor, check
 from bench.store import Row, write_atomic

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import InputError
+from bench.measure.cuda_memory import verified
 from bench.measure.memory import predict_peak, steps
 from bench.measure.question import Measured, Subject
 from bench.reconstructor import check
@@ -115,6 +116,4 @@ def measure(subject: Subject, config: BatchSizeConfig) -> Iterator[Measured]:
                 "largest_even_batch", even_batch(found, config.least), "samples", "fit", papers
             )
             if subject.device != "cpu":
-                from bench.measure.cuda_memory import verified
-
                 yield verified(subject, step, found, limit, condition)

@@ -8,11 +8,12 @@ the Jacobian is what a claimed bound is judged by.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from bench.claims import Estimator
 from bench.operators.norms import per_sample, relative_norms, sample_norms
 
 Map = Callable[[Tensor], Tensor]
@@ -256,8 +257,6 @@ class _Lanczos:
 
 
 # ---------------------------------------------------------------------- by name
-
-Estimator = Literal["sphere", "ball", "jacobian"]
 
 
 def estimate(kind: Estimator, probes: Iterable[tuple[Map, Tensor]]) -> Tensor:

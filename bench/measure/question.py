@@ -1,14 +1,13 @@
 """What every measurement has in common: what it is about, and what it leaves.
 
 A question is a module of this package with a frozen ``Config`` of its settings and a function
-``measure(subject, config)`` that yields rows. :data:`bench.jobs.measure.QUESTIONS` names them.
+``measure(subject, config)`` that yields rows. :data:`bench.measure.questions.QUESTIONS` names them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,7 +61,6 @@ class Subject:
     retask: Callable[[Mapping[str, Any]], Task] | None = None
     shared: Mapping[str, Any] = field(default_factory=dict)
     keep: Callable[[Mapping[str, Tensor]], None] = lambda tensors: None
-    folder: Path | None = None
 
     def batch(self, split: Split, indices: Iterable[int], task: Task | None = None) -> Batch:
         """Samples of the task (or of a changed one), on the device."""

@@ -30,7 +30,7 @@ class Question:
 
 
 QUESTIONS = {
-    "memory": Question("bench.measure.memory", "MemoryConfig", needs_fit=False),
+    "memory": Question("bench.measure.peaks", "MemoryConfig", needs_fit=False),
     "batch-size": Question("bench.measure.batch_size", "BatchSizeConfig", needs_fit=False),
     "evaluations": Question("bench.measure.evaluations", "EvaluationsConfig"),
     "guarantees": Question("bench.measure.guarantees", "GuaranteesConfig"),

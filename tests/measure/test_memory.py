@@ -14,11 +14,12 @@ import torch
 import bench
 from bench import cli, registry
 from bench.errors import InputError
-from bench.measure import memory
+from bench.measure import memory, peaks
 from bench.measure.batch_size import even_batch, largest_batch, parse_size
 from bench.measure.cuda_memory import in_new_process, request
 from bench.measure.live_bytes import count
-from bench.measure.memory import MemoryConfig, StepConfig, predict, predict_peak, prepared
+from bench.measure.memory import StepConfig, predict, predict_peak, prepared
+from bench.measure.peaks import MemoryConfig
 from bench.measure.phases import Phase, sample_batch, step_of
 from bench.measure.question import Subject
 from bench.reconstructor import Reconstructor
@@ -155,9 +156,9 @@ def test_what_a_step_keeps_is_seen() -> None:
     assert predict(Loop(), task, 2, config).kept == 0
     kept = predict(Leaky(), task, 2, config).kept
     assert kept == -(-2 * PIXELS * 4 // 512) * 512
-    flags = [row.flag for row in memory.measure(subject(Leaky()), MemoryConfig(batches=(2,)))]
+    flags = [row.flag for row in peaks.measure(subject(Leaky()), MemoryConfig(batches=(2,)))]
     assert all("keeps" in flag for flag in flags)
-    assert not any(row.flag for row in memory.measure(subject(Loop()), MemoryConfig()))
+    assert not any(row.flag for row in peaks.measure(subject(Loop()), MemoryConfig()))
 
 
 @pytest.mark.parametrize("name", ["mol-lr", pytest.param("mnm-mol", marks=pytest.mark.slow)])
