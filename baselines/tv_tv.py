@@ -128,7 +128,7 @@ class TVTV(OnBackbone):
         batch = _Batch(guess.image, guess.image if x0 is None else x0, y, physics, config.rho)
         found = _Found(guess.image)
         for k in range(config.max_iter):
-            residual = batch.iterate(float(self.beta), config, adapt=k < config.adapted)
+            residual = batch.iterate(self.beta.to(y), config, adapt=k < config.adapted)
             found.record(batch, residual, config.tol)
             if config.tol > 0:
                 if bool(found.stopped.all()):
@@ -162,7 +162,7 @@ def differences_adjoint(d: Tensor) -> Tensor:
     return d[:, 0].roll(1, -2) - d[:, 0] + d[:, 1].roll(1, -1) - d[:, 1]
 
 
-def shrink_to_two(v: Tensor, centre: Tensor, beta: float, step: Tensor) -> Tensor:
+def shrink_to_two(v: Tensor, centre: Tensor, beta: Tensor | float, step: Tensor) -> Tensor:
     """The minimiser of ``|d| + β |d - centre| + (d - v)² / (2 step)``, entry by entry.
 
     The median of the two kinks, and of v minus the step times each of the three slopes.
@@ -185,7 +185,7 @@ class _Batch:
         self.a, self.b = torch.zeros_like(self.d), torch.zeros_like(x0)
         self.inverse = 1 / (1 + _spectrum(w))
 
-    def iterate(self, beta: float, config: TVTVConfig, adapt: bool) -> Tensor:
+    def iterate(self, beta: Tensor, config: TVTVConfig, adapt: bool) -> Tensor:
         """One iteration; the larger of the two relative residuals, ``(B,)``."""
         d, p = self.d, self.p
         rhs = differences_adjoint(d - self.a) + p - self.b
