@@ -126,6 +126,10 @@ class DenoiserPrior(Reconstructor):
     def held_start(self, y: Tensor, physics: Any) -> Tensor:
         return self.start(physics, physics.A_adjoint(y))
 
+    @property
+    def gradient_mode(self) -> str:
+        return self.equilibrium().gradient
+
     def equilibrium(self) -> EquilibriumConfig:
         """The solver, forward and for gradients (which only attacks take)."""
         return EquilibriumConfig(self.config.solver, self.config.solver)

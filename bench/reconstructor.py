@@ -308,6 +308,11 @@ class Reconstructor(deepinv.models.Reconstructor):
         view = self.with_solver(tol=tol, max_iter=max_iter)
         return None if view is self else view
 
+    @property
+    def gradient_mode(self) -> str:
+        """How the image's gradient is taken: autograd, or a fixed point's mode."""
+        return "autograd"
+
     def claims(self) -> Claims | None:
         """What is guaranteed where the constants of :meth:`probes` are small enough."""
         return None

@@ -138,7 +138,7 @@ class _DeepEquilibrium(EquilibriumMethod):
         data: Tensor = physics.A_adjoint_A(x)
         return data - adjoint
 
-    def claims(self) -> Claims:
+    def claims(self) -> Claims | None:
         """The iteration has to contract."""
         return Claims(threshold=1.0)
 
@@ -235,6 +235,10 @@ class DEADMM(_DeepEquilibrium):
     def probes(self, result: Reconstruction, y: Tensor, physics: Any) -> tuple[Probe, ...]:
         """The network: the pair's fixed point is not the image alone."""
         return (Probe(self.network, result.image),)
+
+    def claims(self) -> None:
+        """None: that the network contracts does not make the iteration on the pair contract."""
+        return None
 
     def residual(self, x: Tensor, y: Tensor, physics: Any) -> None:
         """None: the image alone does not determine the next iterate."""

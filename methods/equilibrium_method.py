@@ -108,6 +108,10 @@ class EquilibriumMethod(Reconstructor):
         iteration, start = self.fixed_point_map(y, physics, x0)
         return implicit(iteration, start, self.config.equilibrium)
 
+    @property
+    def gradient_mode(self) -> str:
+        return self.config.equilibrium.gradient
+
     def held_start(self, y: Tensor, physics: Any) -> Tensor | None:
         return self.fixed_point_map(y, physics)[1]
 

@@ -214,6 +214,10 @@ class _LUSER(Reconstructor):
         solvers = self.config.equilibrium.converged(tol, max_iter)
         return self.view(config=replace(self.config, equilibrium=solvers))
 
+    @property
+    def gradient_mode(self) -> str:
+        return self.config.equilibrium.gradient
+
     def claims(self) -> Claims:
         """A stage's map has to contract; affine group norms do not let it be guaranteed."""
         return Claims(threshold=1.0)

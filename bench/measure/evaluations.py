@@ -147,7 +147,7 @@ def _forward(
     if method.networks() is not None:
         values["network"] = (count.network, "evaluations")
         iterated = sum(trace.history.numel() > 0 for trace in result.traces)
-        if iterated:
+        if 0 < iterated < count.network:  # and a network is what is iterated
             values["authors_index"] = (count.network - iterated, "evaluations")
     with torch.no_grad():
         residual = method.residual(result.image, batch.y, batch.physics)

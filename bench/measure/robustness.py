@@ -87,10 +87,9 @@ class _Attacked:
         seed = subject.task.data_seed
         self.attacker = Attacker(subject.method, self.batch, support, config.attack, seed)
         self.norms = sample_norms(self.batch.y * support)
-        equilibrium = getattr(subject.method.config, "equilibrium", None)
         self.settings = {
             "threat": config.threat,
-            "gradient": getattr(equilibrium, "gradient", "autograd"),
+            "gradient": subject.method.gradient_mode,
             **as_dict(config.attack),
         }
 
