@@ -6,7 +6,8 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from bench.measure.phases import TrainingStep, sample_batch
 from bench.measure.question import Measured, Subject
 from bench.objective import on_device
 from bench.reconstructor import check
+
+FREE = 0.85  # of the cores: with less, times are those of a busy machine
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,42 @@ class TimeConfig:
 
 
 def measure(subject: Subject, config: TimeConfig) -> Iterator[Measured]:
-    """Rows ``step_seconds`` and ``slice_seconds``: the median, and both quartiles."""
+    """Rows ``step_seconds`` and ``slice_seconds``: the median, and both quartiles.
+
+    Flagged where other processes held the cores just before.
+    """
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0))
     try:
         for threads in dict.fromkeys(count or cores for count in config.threads):
+            free = free_share(threads)
             torch.set_num_threads(threads)
-            yield from _times(subject, config, threads)
+            flag = f"busy machine: {free:.0%} of {threads} core(s) were free" if free < FREE else ""
+            for row in _times(subject, config, threads):
+                yield replace(row, flag=flag)
     finally:
         torch.set_num_threads(before)
+
+
+def free_share(threads: int, seconds: float = 0.2) -> float:
+    """Share of so many cores that this process gets when it asks for them, about 1 if all.
+
+    Threads that wait for each other lose far more to a busy neighbour than its share.
+    """
+    torch.set_num_threads(1)
+    matrix = torch.rand(128, 128)
+
+    def work() -> float:
+        started, used = time.perf_counter(), time.thread_time()
+        while time.perf_counter() - started < seconds:
+            for _ in range(20):
+                torch.mm(matrix, matrix)
+        return (time.thread_time() - used) / (time.perf_counter() - started)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return (
+            sum(future.result() for future in [pool.submit(work) for _ in range(threads)]) / threads
+        )
 
 
 def _times(subject: Subject, config: TimeConfig, threads: int) -> Iterator[Measured]:

@@ -48,6 +48,15 @@ def test_times_are_medians_after_the_warm_up() -> None:
             assert 0.005 <= chosen["median"] < 0.6  # and not the 0.8 s of the first
 
 
+def test_a_busy_machine_is_said(monkeypatch: Any) -> None:
+    assert 0.0 < timing.free_share(1, seconds=0.05) < 1.1
+    config = TimeConfig(repeats=3, warm_up=1, samples=1, threads=(1,))
+    for share, flagged in ((0.5, True), (0.98, False)):
+        monkeypatch.setattr(timing, "free_share", lambda threads, share=share: share)
+        rows = list(timing.measure(subject(Loop()), config))
+        assert all(("50% of 1 core" in row.flag) == flagged for row in rows)
+
+
 def phantom(**config: Any) -> Any:
     fields = {"size": 64, "coils": 3, **config}
     return bench.create_task("mri-multicoil", **fields)
