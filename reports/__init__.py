@@ -92,9 +92,10 @@ def _files(results: SuiteResults, formats: Sequence[str]) -> Iterator[tuple[str,
     from reports.tables import all_tables
     from reports.tables.published import published_table
 
-    summary, *others = all_tables(results)
+    tables = all_tables(results)
     published = published_table(results)
-    tables = [summary, *([published] if published.rows else []), *others]
+    if published.rows and results.result_kind != "measure":  # they belong below a summary
+        tables.insert(1, published)
     yield from _table_files(results, tables, formats)
     if "csv" in formats:
         yield "rows.csv", _rows_csv(results)

@@ -45,7 +45,7 @@ class LiveBytes(TorchDispatchMode):
         for tensor in _tensors(values):
             self._add(tensor)
         with _disable_current_modes():  # real ones, also where everything else is fake
-            for tensor in _constants(values):
+            for tensor in _listed(values, "constants"):
                 self._add(tensor)
         self.peak = max(self.peak, self.live)
 
@@ -65,6 +65,11 @@ class LiveBytes(TorchDispatchMode):
         self.peak = max(self.peak, self.live)
         return output
 
+    @staticmethod
+    def size(tensor: Tensor) -> int:
+        """Bytes of a dense tensor's storage, in whole blocks."""
+        return -(-tensor.untyped_storage().nbytes() // BLOCK) * BLOCK
+
     def _add(self, tensor: Tensor) -> None:
         if tensor.layout is not torch.strided:  # sparse rows have three storages of their own
             for part in (tensor.crow_indices(), tensor.col_indices(), tensor.values()):
@@ -74,7 +79,7 @@ class LiveBytes(TorchDispatchMode):
         key = id(storage)  # the one Python object of a storage, as long as either is alive
         if key in self._known:
             return
-        size = -(-storage.nbytes() // BLOCK) * BLOCK
+        size = self.size(tensor)
         self._known.add(key)
         self.live += size
         weakref.finalize(storage, self._release, key, size).atexit = False
@@ -106,9 +111,10 @@ def count_peak(step: Callable[..., object], *inputs: Any, fake: bool = False) ->
 
 
 class Count(NamedTuple):
-    """Bytes of a step: the most alive at once, and those still alive after it besides its inputs.
+    """Bytes of a step: the most alive at once, and those that it leaves behind.
 
-    What a step keeps, its next run finds there: a peak is only that of a step if nothing is kept.
+    Left behind is what is alive afterwards, was not before, and is no cache that a module owns up
+    to (``caches``: what every step replaces). With each step there would be more of it.
     """
 
     peak: int
@@ -124,7 +130,8 @@ def count(step: Callable[..., object], inputs: tuple[Any, ...]) -> Count:
         step(*inputs)
         if counter.live > before:
             gc.collect()  # cycles are no leak
-    return Count(counter.peak, counter.live - before)
+        cached = sum(map(counter.size, _listed(inputs, "caches")))
+    return Count(counter.peak, max(0, counter.live - before - cached))
 
 
 def fake_copy(mode: FakeTensorMode, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -133,14 +140,14 @@ def fake_copy(mode: FakeTensorMode, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return copy.deepcopy(inputs, memo)
 
 
-def _constants(value: Any) -> Iterable[Tensor]:
-    """What modules hold in ``constants`` besides parameters and buffers (a sparse matrix)."""
+def _listed(value: Any, name: str) -> Iterable[Tensor]:
+    """What modules list under ``constants`` (a sparse matrix) or ``caches``, if they do."""
     if isinstance(value, nn.Module):
         for module in value.modules():
-            yield from getattr(module, "constants", ())
+            yield from getattr(module, name, ())
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _constants(item)
+            yield from _listed(item, name)
 
 
 def _tensors(value: Any) -> Iterable[Tensor]:

@@ -120,6 +120,11 @@ class SpectralConv(nn.modules.conv._ConvNd):
         scale = self.sigma / norm.clamp_min(torch.finfo(norm.dtype).tiny)
         return self.weight * (scale.clamp_max(1) if self.mode == "bound" else scale)
 
+    @property
+    def caches(self) -> tuple[Tensor, ...]:
+        """What is kept until the weight changes; memory counts know it from a leak."""
+        return tuple(sensitivity for _, sensitivity in self._sensitivities.values())
+
     def fix_cost(self, steps: int) -> None:
         """Look at no value any more, and take at most so many steps, in either mode."""
         self.iterations = min(self.iterations, steps)

@@ -42,9 +42,11 @@ __all__ = [
 
 def all_tables(results: SuiteResults) -> list[Table]:
     """Every table that the suite has something for, in reading order."""
-    tables = [summary_table(results), subjects_table(results), stopping_table(results)]
-    tables += [comparison_table(results), stability_table(results)]
-    tables += [guarantees_table(results), cost_table(results)]
+    tables = []
+    if results.result_kind != "measure":  # something is trained
+        tables += [summary_table(results), subjects_table(results), stopping_table(results)]
+        tables += [comparison_table(results), stability_table(results)]
+        tables += [guarantees_table(results), cost_table(results)]
     tables += [robustness_table(results), shift_table(results)]
     tables += [claims_table(results), bounds_table(results), evaluations_table(results)]
     tables += [memory_table(results), batches_table(results), time_table(results)]

@@ -104,9 +104,11 @@ def _about(results: SuiteResults, found: Sequence[Answer], emulated: bool) -> li
         "workspaces, which are not predicted; GB is 10⁹ bytes. Fixed points: "
         f"{listed(settings(found, 'iterations'))} iterations."
     ]
-    least = [value for value in settings(found, "least") if value > 1]
-    if least:
-        lines.append(f"even: batches below {listed(least)} count as 0.")
+    for answer in found:
+        least = [value for value in settings([answer], "least") if value > 1]
+        line = f"even, {answer.task}: batches below {listed(least)} count as 0."
+        if least and line not in lines:
+            lines.append(line)
     if emulated:
         lines.append(
             "emulated: the largest batch that ran on a CUDA device whose allocator was held to "
