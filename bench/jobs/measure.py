@@ -67,7 +67,8 @@ def measure(job: Job, context: Context, report: Report) -> int:
 
 
 def _row(job: Job, measured: Measured) -> Row:
-    fields: dict[str, Any] = {"phase": measured.phase, "flag": measured.flag, "split": "test"}
+    split = "train" if measured.phase == "fit" else "test"
+    fields: dict[str, Any] = {"phase": measured.phase, "flag": measured.flag, "split": split}
     fields["condition"] = json.dumps(measured.condition, sort_keys=True)
     if measured.sample is not None:
         fields |= {"subject": measured.sample.subject, "sample": measured.sample.sample}
