@@ -12,8 +12,22 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import cli_data, cli_measure, cli_run
-from bench.cli_options import Data, Plugins, add_plugins
+from bench import cli_data, cli_measure, cli_suites
+from bench.cli_options import Data, Plugins, add_plugins, check_device
+from bench.cli_suites import (
+    AddMethod,
+    Device,
+    Exclude,
+    Only,
+    Out,
+    Seeds,
+    SkipBad,
+    SuiteName,
+    Threads,
+    planned,
+    print_left_out,
+    print_outcome,
+)
 from bench.errors import InputError
 
 app = typer.Typer(
@@ -27,9 +41,64 @@ app = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
-app.command()(cli_run.run)
-app.command()(cli_run.plan)
-app.command()(cli_run.report)
+
+@app.command()
+def run(
+    suite: SuiteName,
+    directory: Out = None,
+    data: Data = None,
+    only: Only = [],  # noqa: B006 (typer copies it)
+    exclude: Exclude = [],  # noqa: B006
+    add_method: AddMethod = [],  # noqa: B006
+    seeds: Seeds = None,
+    device: Device = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(help="Jobs at a time. [default: cores / threads]", min=1)
+    ] = None,
+    threads: Threads = 1,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
+    plugin: Plugins = [],  # noqa: B006
+    skip_bad: SkipBad = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
+    from bench import runner
+    from bench.engines.local import Placement
+    from bench.progress import Progress
+    from bench.store import Store
+
+    check_device(device)
+    plan = planned(suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads)
+    store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
+    placement = Placement(data, device, threads, timeout, tuple(plugin))
+    workers = workers or runner.default_workers(threads)
+    try:
+        with Progress(plan, out, quiet) as progress:
+            outcome = runner.run(plan, store, placement, workers, progress.show)
+    except KeyboardInterrupt:
+        err.print("interrupted: what is done is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
+    print_outcome(outcome, plan)
+    print_left_out(plan)
+    _report(store.root, plan.suite.name)
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+app.command()(cli_suites.plan)
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+) -> None:
+    """Make tables, figures and the page of every suite in a results folder."""
+    from bench.store import load_suites
+
+    suites = load_suites(directory)
+    if not suites:
+        raise InputError("no suite was run into it", where=str(directory), expected="results")
+    for name in suites:
+        _report(directory, name)
 
 
 @app.command("list")
@@ -143,6 +212,18 @@ def main() -> None:
 
 
 # ---------------------------------------------------------------------- pieces
+
+
+def _report(directory: Path, suite: str) -> None:
+    from bench.store import load_rows
+    from reports import summary_for_terminal, write_report
+
+    if load_rows(directory).empty:
+        return
+    written = write_report(directory)
+    out.print(summary_for_terminal(directory, suite))
+    for path in written.summary(suite):
+        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

@@ -24,7 +24,7 @@ VOLUMES = ("mri-cine", "mri-3d")
 
 # names in configurations: relative tolerances of linear solves inside a method; 0 runs to the cap
 INNER_TOLERANCES = ("cg_tol", "cg_backward_tol", "start_tol")
-# names of their caps, and of loops that leave nothing behind: a few steps have the peak of many
+# caps, and loops that leave nothing behind: a few steps have the peak of many
 INNER_CAPS = ("cg_iterations", "cg_backward_iterations", "start_iterations", "estimate_steps")
 
 
@@ -207,8 +207,8 @@ class Variant:
 class Reconstructor(deepinv.models.Reconstructor):
     """A method: ``forward(y, physics) -> image``, as deepinv has it, and what a benchmark needs.
 
-    A method is a subclass with a ``name`` in a module of a scanned package; nothing else registers
-    it. Its parameters come from its ``Config`` alone.
+    A subclass with a ``name`` in a module of a scanned package is registered by that alone. Its
+    parameters come from its ``Config`` alone.
     """
 
     name: ClassVar[str]
@@ -241,10 +241,7 @@ class Reconstructor(deepinv.models.Reconstructor):
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
     def denoise(self, x: Tensor) -> Tensor:
-        """The method's network as a denoiser, image to image ``(B, C, H, W)``.
-
-        What stages with noise train.
-        """
+        """The method's network as a denoiser ``(B, C, H, W)``: what stages with noise train."""
         raise TypeError(f"{type(self).__name__} has no denoiser")
 
     def supports(self, task: Task) -> bool:
@@ -291,8 +288,8 @@ class Reconstructor(deepinv.models.Reconstructor):
     ) -> Self:
         """A view with other solver settings; itself where the method solves nothing.
 
-        A fixed number of iterations also means that inner solves run to their caps, so that nothing
-        on the way looks at a value. Of methods without an iteration of their own that is all.
+        With a fixed number of iterations inner solves run to their caps, and nothing on the way
+        looks at a value. Of methods without an iteration of their own that is all.
         """
         known = self.config.__dataclass_fields__
         inner: dict[str, Any] = {name: 0.0 for name in INNER_TOLERANCES if name in known}

@@ -1,4 +1,4 @@
-"""The commands on suites: run, plan, report."""
+"""Suites on the command line: their options, the plan command, and how a run ended."""
 
 from __future__ import annotations
 
@@ -32,47 +32,6 @@ SkipBad = Annotated[
 ]
 
 
-def run(
-    suite: SuiteName,
-    directory: Out = None,
-    data: Data = None,
-    only: Only = [],  # noqa: B006 (typer copies it)
-    exclude: Exclude = [],  # noqa: B006
-    add_method: AddMethod = [],  # noqa: B006
-    seeds: Seeds = None,
-    device: Device = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(help="Jobs at a time. [default: cores / threads]", min=1)
-    ] = None,
-    threads: Threads = 1,
-    timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
-    plugin: Plugins = [],  # noqa: B006
-    skip_bad: SkipBad = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
-) -> None:
-    """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
-    from bench import runner
-    from bench.engines.local import Placement
-    from bench.progress import Progress
-    from bench.store import Store
-
-    check_device(device)
-    plan = _plan(suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads)
-    store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
-    placement = Placement(data, device, threads, timeout, tuple(plugin))
-    workers = workers or runner.default_workers(threads)
-    try:
-        with Progress(plan, out, quiet) as progress:
-            outcome = runner.run(plan, store, placement, workers, progress.show)
-    except KeyboardInterrupt:
-        err.print("interrupted: what is done is kept, and the same command goes on from there")
-        raise typer.Exit(130) from None
-    _print_outcome(outcome, plan)
-    _print_left_out(plan)
-    _report(store.root, plan.suite.name)
-    raise typer.Exit(0 if outcome.ok else 1)
-
-
 def plan(
     suite: SuiteName,
     directory: Out = None,
@@ -90,12 +49,12 @@ def plan(
     from bench.runner import DEFAULT_ROOT
     from bench.store import UNAVAILABLE, Store
 
-    planned = _plan(
+    found = planned(
         suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads
     )
-    store = Store(directory or DEFAULT_ROOT / planned.suite.name)
+    store = Store(directory or DEFAULT_ROOT / found.suite.name)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
-    for row in planned.table["jobs"]:
+    for row in found.table["jobs"]:
         result = store.result(row["job"])
         table.add_row(
             row["job"],
@@ -109,23 +68,10 @@ def plan(
     out.print(table)
 
 
-def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
-) -> None:
-    """Make tables, figures and the page of every suite in a results folder."""
-    from bench.store import load_suites
-
-    suites = load_suites(directory)
-    if not suites:
-        raise InputError("no suite was run into it", where=str(directory), expected="results")
-    for name in suites:
-        _report(directory, name)
-
-
 # ---------------------------------------------------------------------- pieces
 
 
-def _plan(
+def planned(
     suite: str,
     data: Path | None,
     only: list[str],
@@ -137,6 +83,7 @@ def _plan(
     device: str,
     threads: int,
 ) -> Any:
+    """The plan that the options ask for. Raises InputError for whatever is wrong with them."""
     from bench.environment import device_class
     from bench.plan import expand
     from bench.plan_measurements import Machine
@@ -162,19 +109,8 @@ def _seeds(text: str | None) -> list[int] | None:
     return seeds
 
 
-def _report(directory: Path, suite: str) -> None:
-    from bench.store import load_rows
-    from reports import summary_for_terminal, write_report
-
-    if load_rows(directory).empty:
-        return
-    written = write_report(directory)
-    out.print(summary_for_terminal(directory, suite))
-    for path in written.summary(suite):
-        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_outcome(outcome: Any, plan: Any) -> None:
+def print_outcome(outcome: Any, plan: Any) -> None:
+    """How many jobs ended how, and what went wrong."""
     counts: dict[str, int] = {}
     for key, status in outcome.statuses.items():
         name = "there already" if key in outcome.cached and status == "ok" else status
@@ -187,7 +123,8 @@ def _print_outcome(outcome: Any, plan: Any) -> None:
         err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_left_out(plan: Any) -> None:
+def print_left_out(plan: Any) -> None:
+    """Subjects whose files could not be used."""
     for label, task in plan.table["tasks"].items():
         for subject, why in task["left_out"].items():
             err.print(
