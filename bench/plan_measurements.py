@@ -60,22 +60,23 @@ def measurements(
         source = asked.config.get("transfer_from", "")
         if source and source not in {one.label for one in fitted}:
             raise InputError(
-                f"unknown method {source!r}",
+                f"{source!r} is not a method of this run",
                 where=f"{asked.where}.config.transfer_from",
                 expected=nearest(source, [one.label for one in fitted]),
             )
-        # what perturbations are taken from comes first, and is attacked by itself alone
+        planned: set[tuple[str, str]] = set()
         first = min((one.labels["train_seed"] for one in fitted), default=0)
-        for one in sorted(fitted, key=lambda one: one.label != source):
+        for one in fitted:
             for label in one.tested:
                 if entry.tasks is not None and label not in entry.tasks:
                     continue
                 if one.labels["train_seed"] != first and not entry.every_seed:
                     continue
-                job = asked.job(one, tasks[label], source, fitted)
-                if job is not None:
-                    labels = {**one.labels, "test_task": label, "question": entry.question}
-                    yield Measurement(job, labels)
+                for measured, job in asked.jobs(one, label, tasks[label], fitted):
+                    if (job.key, measured.label) not in planned:
+                        planned.add((job.key, measured.label))
+                        labels = {**measured.labels, "test_task": label}
+                        yield Measurement(job, {**labels, "question": entry.question})
 
 
 class _Asked:
@@ -104,33 +105,49 @@ class _Asked:
         self.require = getattr(module, "require_task", lambda config, task: None)
         self.resolved = config
 
-    def job(self, one: Fitted, task: OpenTask, source: str, fitted: Sequence[Fitted]) -> Job | None:
-        """The question asked of a fit; None for methods that it is not asked of."""
+    def jobs(
+        self, one: Fitted, label: str, task: OpenTask, fitted: Sequence[Fitted]
+    ) -> Iterator[tuple[Fitted, Job]]:
+        """The question asked of a fit, after the job that its perturbations are taken from.
+
+        Nothing for methods that it is not asked of.
+        """
         patterns = self.entry.methods
         if patterns and not any(fnmatch.fnmatch(one.label, pattern) for pattern in patterns):
-            return None
+            return
         try:
             self.require(self.resolved, task.task)
         except InputError as error:
             raise InputError(str(error), where=self.where) from error
-        others: list[str] = []
-        config = dict(self.config)
-        if source == one.label:
-            config["transfer_from"] = ""
-        elif source:
-            same = ("train_task", "train_seed")
-            for other in fitted:
-                if other.label == source and all(
-                    other.labels[name] == one.labels[name] for name in same
-                ):
-                    alone = self._settings({**config, "transfer_from": ""})
-                    others.append(other.method.measure(task, other.fit, alone, ()).key)
-        return one.method.measure(task, one.fit, self._settings(config), others)
+        alone = dict(self.config)
+        parents = []
+        if source := alone.get("transfer_from"):
+            alone["transfer_from"] = ""  # the source is attacked by itself
+            if source != one.label:
+                other = self._source(source, one, label, fitted)
+                parents.append(other.method.measure(task, other.fit, self._settings(alone), ()))
+                yield other, parents[0]
+        config = self.config if parents else alone
+        keys = [parent.key for parent in parents]
+        yield one, one.method.measure(task, one.fit, self._settings(config), keys)
 
-    def _settings(self, config: dict[str, Any]) -> dict[str, Any]:
+    def _source(self, source: str, one: Fitted, label: str, fitted: Sequence[Fitted]) -> Fitted:
+        """The source's fit on the same task, by the same seed."""
+        same = ("train_task", "train_seed")
+        for other in fitted:
+            alike = all(other.labels[name] == one.labels[name] for name in same)
+            if other.label == source and alike and label in other.tested:
+                return other
+        raise InputError(
+            f"{source} is not tested on {label}, as {one.label} is",
+            where=f"{self.where}.config.transfer_from",
+            expected="a method of the same tasks, or `tasks` and `methods` of the question",
+        )
+
+    def _settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "question": self.entry.question,
-            "config": config,
+            "config": dict(config),
             "device_class": self.machine.device,
             "threads": self.machine.threads,
         }

@@ -119,7 +119,7 @@ def _run(asked: Request) -> dict[str, Any]:
     if on_cuda and asked.limit is not None:
         total = torch.cuda.get_device_properties(asked.device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, asked.limit / total))
-    method = prepared(asked.method(asked.config), asked.step).to(asked.device)
+    method = asked.method(asked.config).to(asked.device).train()
     batch = sample_batch(asked.task, asked.batch, asked.step.phase)
     batch = on_device(batch, torch.device(asked.device))
     if asked.steps > 1:
@@ -127,6 +127,7 @@ def _run(asked: Request) -> dict[str, Any]:
         for _ in range(asked.steps):
             training(batch)
         return {"steps": asked.steps}
+    method = prepared(method, asked.step)
     step = step_of(asked.step.phase, asked.recipe, asked.step.penalty)
     step(method, batch.physics, batch.y, batch.x)  # libraries take their workspaces
     if not on_cuda:

@@ -6,12 +6,12 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.claims import Claims
+from bench.config import as_dict
 from bench.measure.attack import THREATS, AttackConfig, Attacker
 from bench.measure.lipschitz import estimate
 from bench.measure.question import Measured, Subject
@@ -139,8 +139,7 @@ def _worst_gain(subject: Subject, batch: Batch, config: GuaranteesConfig) -> Mea
     radius: Tensor = config.epsilon * sample_norms(batch.y * support)
     found = attacker.ascend(radius, "displacement")
     gain = attacker.damage(found.delta, "displacement") / radius
-    how: dict[str, Any] = {"epsilon": config.epsilon, "steps": config.attack.steps}
-    how["restarts"] = config.attack.restarts
+    how = {"threat": subject.task.threat, "epsilon": config.epsilon, **as_dict(config.attack)}
     return Measured("worst_gain", float(gain), "", "attack", how, batch.samples[0], found.flags[0])
 
 

@@ -72,16 +72,24 @@ def measure(subject: Subject, config: RobustnessConfig) -> Iterator[Measured]:
     ``gain_adjoint`` ``||Δx|| / ||A^H δ||``.
     """
     count = min(config.samples, len(subject.task.samples("test")))
+    kept: dict[str, Tensor] = {}
     for first in range(0, count, config.batch):
         indices = range(first, min(first + config.batch, count))
-        yield from _Attacked(subject, config, list(indices)).rows()
+        yield from _Attacked(subject, config, list(indices), kept).rows()
+    subject.keep(kept)
 
 
 class _Attacked:
-    """The samples of one batch."""
+    """The samples of one batch; what is found for them is added to ``kept``."""
 
-    def __init__(self, subject: Subject, config: RobustnessConfig, indices: Sequence[int]) -> None:
-        self.subject, self.config = subject, config
+    def __init__(
+        self,
+        subject: Subject,
+        config: RobustnessConfig,
+        indices: Sequence[int],
+        kept: dict[str, Tensor],
+    ) -> None:
+        self.subject, self.config, self.kept = subject, config, kept
         self.batch = subject.batch("test", indices)
         support = THREATS[config.threat](self.batch.y, self.batch.physics)
         seed = subject.task.data_seed
@@ -98,28 +106,24 @@ class _Attacked:
         for i, sample in enumerate(self.batch.samples):
             clean = {**self.settings, "kind": "clean"}
             yield Measured("psnr", float(psnr[i]), "dB", "evaluate", clean, sample)
-        kept: dict[str, Tensor] = {}
         for objective in self.config.objectives:
-            found = {e: self._both(e, objective, kept) for e in self.config.epsilon}
+            found = {e: self._both(e, objective) for e in self.config.epsilon}
             flags = _suspicions(found, self._mismatch(objective))
             for epsilon, scored in found.items():
                 for kind, score in scored.items():
                     yield from self._rows(epsilon, objective, kind, score, flags[epsilon])
-        self.subject.keep(kept)
 
-    def _both(
-        self, epsilon: float, objective: Objective, kept: dict[str, Tensor]
-    ) -> dict[Kind, _Score]:
+    def _both(self, epsilon: float, objective: Objective) -> dict[Kind, _Score]:
         """The attack, its control, and what another method's attack does."""
         radius = epsilon * self.norms
         attack = self.attacker.ascend(radius, objective)
         names = [f"{s.subject}|{s.sample}|{objective}|{epsilon!r}" for s in self.batch.samples]
-        kept |= dict(zip(names, attack.delta, strict=True))
+        self.kept.update(zip(names, attack.delta, strict=True))
         scored: dict[Kind, _Score] = {
             "pgd": self._score(attack, objective),
             "gaussian": self._score(self.attacker.gaussian(radius, objective), objective),
         }
-        if all(name in self.subject.shared for name in names):
+        if self.subject.shared:  # by the same settings, so that none is missing
             other = torch.stack([self.subject.shared[name] for name in names]).to(attack.delta)
             scored["transfer"] = self._score(Perturbed(other, ("",) * len(names)), objective)
         return scored

@@ -54,7 +54,7 @@ def test_the_suite_of_measurements(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_whole_suite_of_measurements(tmp_path: Path) -> None:
-    """About half an hour."""
+    """About an hour."""
     outcome = bench.run_suite("measures", tmp_path)
     check(tmp_path, outcome, set(registry.methods()))
 
@@ -95,6 +95,26 @@ def test_a_measurement_asks_the_first_seed_or_all() -> None:
         entry = {"question": "evaluations", "every_seed": every}
         suite = small(measure=[entry], seeds=[3, 4])
         assert len(keys(suite, "evaluations", Machine())) == expected
+
+
+def test_a_transfer_waits_for_its_source_and_for_nothing_else() -> None:
+    """Also where the question is not asked of the source itself: its job is planned all the same."""
+    config = {"threat": "kspace-l2", "epsilon": [0.1], "transfer_from": "modl"}
+    for patterns in ([], ["sense"]):
+        entry = {"question": "robustness", "config": config, "methods": patterns}
+        plan = expand(small(measure=[entry]))
+        before: set[str] = set()
+        for key, job in plan.jobs.items():
+            assert set(job.requires) <= before  # a parent that is not planned would never end
+            before.add(key)
+        rows = [row["method"] for row in plan.table["jobs"] if row["question"]]
+        assert sorted(rows) == ["modl", "sense"]
+    elsewhere = {"name": "srcnn", "train_on": ["photographs"], "test_on": ["photographs"]}
+    methods = ["sense", elsewhere]
+    entry = {"question": "robustness", "config": {**config, "transfer_from": "srcnn"}}
+    entry["tasks"] = ["phantom"]
+    with pytest.raises(InputError, match="srcnn is not tested on phantom"):
+        expand(small(methods=methods, measure=[entry]))
 
 
 def test_what_is_timed_runs_alone() -> None:

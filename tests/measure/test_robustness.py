@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,14 +103,13 @@ def test_a_gradient_that_hides_the_weakness_is_flagged() -> None:
 def test_a_transferred_attack_that_does_more_is_flagged() -> None:
     """What is found on the open method breaks the masked one, by name."""
     kept: dict[str, torch.Tensor] = {}
-    config = RobustnessConfig("measurement-l2", (0.05,), ("displacement",), samples=2)
+    config = RobustnessConfig("measurement-l2", (0.05,), ("displacement",), samples=3, batch=2)
     list(robustness.measure(subject(Linear(), keep=kept.update), config))
-    assert len(kept) == 2
-    config = RobustnessConfig(
-        "measurement-l2", (0.05,), ("displacement",), samples=2, transfer_from="open"
-    )
+    assert len(kept) == 3  # of both batches
+    config = replace(config, transfer_from="open")
     found = list(robustness.measure(subject(Rounded(), shared=kept), config))
     transferred = chosen(found, "gain", "transfer", "displacement")
+    assert len(transferred) == 3
     assert all(row.value == pytest.approx(6.0, rel=0.03) for row in transferred)
     assert all(row.condition["transfer_from"] == "open" for row in transferred)
     own = chosen(found, "gain", "pgd", "displacement")
