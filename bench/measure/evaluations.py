@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.measure.memory import NO_GRADIENT
-from bench.measure.phases import TrainingStep
+from bench.measure.phases import NoGradientError, TrainingStep, attack_gradient
 from bench.measure.question import Measured, Subject
 from bench.objective import batch_psnr
 from bench.reconstructor import Reconstructor, check
@@ -168,10 +167,8 @@ def _gradient(
         flag = ""
         try:
             take(subject, batch)
-        except RuntimeError as error:
-            if NO_GRADIENT not in str(error):
-                raise
-            flag = "no gradient reaches the measurements"
+        except NoGradientError as error:
+            flag = str(error)
     subject.method.zero_grad()
     for metric in ("network", "jacobian", "operator"):
         value = getattr(count, metric)
@@ -184,10 +181,7 @@ def _training_gradient(subject: Subject, batch: Batch) -> None:
 
 
 def _attack_gradient(subject: Subject, batch: Batch) -> None:
-    with torch.enable_grad():
-        y = batch.y.detach().requires_grad_()
-        image = subject.method.reconstruct(y, batch.physics).image
-        torch.autograd.grad((image - batch.x).square().sum(), y)
+    attack_gradient(subject.method, batch.physics, batch.y, batch.x)
 
 
 def _flops() -> FlopCounterMode:

@@ -15,7 +15,6 @@ from bench.measure.question import Subject
 from bench.reconstructor import INNER_CAPS, Recipe, Reconstructor, check
 from bench.task import Task
 
-NO_GRADIENT = "does not require grad"  # torch's words
 FEW = 2  # steps of inner loops, whose peak is reached in the second
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.measure.cuda_memory import measured_peaks
-from bench.measure.memory import NO_GRADIENT, predict, steps
-from bench.measure.phases import Phase
+from bench.measure.memory import predict, steps
+from bench.measure.phases import NoGradientError, Phase
 from bench.measure.question import Measured, Subject
 from bench.reconstructor import check
 
@@ -46,10 +46,8 @@ def measure(subject: Subject, config: MemoryConfig) -> Iterator[Measured]:
             }
             try:
                 found = predict(subject.method, subject.task, size, step, subject.recipe)
-            except RuntimeError as error:
-                if NO_GRADIENT not in str(error):
-                    raise
-                flag, nothing = "no gradient reaches the measurements", float("nan")
+            except NoGradientError as error:
+                flag, nothing = str(error), float("nan")
                 yield Measured("predicted_peak", nothing, "bytes", step.phase, condition, flag=flag)
                 continue
             flag = f"keeps {found.kept} bytes after the step" if found.kept else ""

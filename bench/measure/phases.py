@@ -80,6 +80,27 @@ def region(name: str) -> AbstractContextManager[Any]:
     return record_function(name) if profiler._is_profiler_enabled else nullcontext()
 
 
+class NoGradientError(RuntimeError):
+    """The image has no gradient in the measurements."""
+
+
+def attack_gradient(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> Tensor:
+    """Of the squared error, in the measurements.
+
+    Raises:
+        NoGradientError: there is none.
+    """
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        error = (method.reconstruct(leaf, physics).image - x).square().sum()
+        gradient = None
+        if error.requires_grad:
+            (gradient,) = torch.autograd.grad(error, leaf, allow_unused=True)
+    if gradient is None:
+        raise NoGradientError("no gradient reaches the measurements")
+    return gradient
+
+
 def step_of(phase: Phase, recipe: Recipe, penalty: bool = True) -> Step:
     """A function of method, operator, measurements and reference images.
 
@@ -95,9 +116,7 @@ def step_of(phase: Phase, recipe: Recipe, penalty: bool = True) -> Step:
 
     def attack(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
         method.requires_grad_(False)
-        leaf = y.detach().requires_grad_()
-        error = (method.reconstruct(leaf, physics).image - x).square().sum()
-        torch.autograd.grad(error, leaf)
+        attack_gradient(method, physics, y, x)
 
     def reconstruct(method: Reconstructor, physics: Any, y: Tensor, x: Tensor) -> None:
         with torch.no_grad():

@@ -15,7 +15,7 @@ from bench.measure.question import Measured, Subject
 from bench.objective import batch_psnr
 from bench.operators import MultiCoilMRI
 from bench.reconstructor import Reconstructor, check
-from bench.task import Batch
+from bench.task import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class ShiftConfig:
     """What is changed, one thing at a time.
 
     Attributes:
-        changes: fields of the task (``{acceleration: 6, center_fraction: 0.06}``, another mask).
+        changes: fields of the task (``{acceleration: 6, center_fraction: 0.06}``, another mask);
+            None: :func:`usual_changes`.
         iterations: factors on the number of iterations that the method stops at, or is unrolled
             for.
         map_errors: relative errors of coil maps, smooth and complex; the measurements are made with
@@ -31,7 +32,7 @@ class ShiftConfig:
         samples: the first of the test split.
     """
 
-    changes: tuple[Mapping[str, Any], ...] = ()
+    changes: tuple[Mapping[str, Any], ...] | None = None
     iterations: tuple[float, ...] = (0.5, 2.0)
     map_errors: tuple[float, ...] = (0.05, 0.1)
     samples: int = 4
@@ -48,7 +49,8 @@ def measure(subject: Subject, config: ShiftConfig) -> Iterator[Measured]:
     """Rows ``psnr`` and ``network`` by sample: unchanged, then with each change."""
     assert subject.retask is not None
     changes: list[tuple[dict[str, Any], Any]] = [({}, subject.task)]
-    changes += [(dict(change), subject.retask(change)) for change in config.changes]
+    wanted = usual_changes(subject.task) if config.changes is None else config.changes
+    changes += [(dict(change), subject.retask(change)) for change in wanted]
     for change, task in changes:
         count = min(config.samples, len(task.samples("test")))
         for index in range(count):
@@ -66,6 +68,24 @@ def measure(subject: Subject, config: ShiftConfig) -> Iterator[Measured]:
                 wrong = _wrong_maps(batch, error, subject.task.data_seed)
                 condition = {"change": {"map_error": error}}
                 yield from _score(subject.method, wrong, subject.task, condition)
+
+
+def usual_changes(task: Task) -> tuple[dict[str, Any], ...]:
+    """One and a half times and twice the acceleration, another kind of mask; none without masks.
+
+    The fully sampled centre shrinks with the number of samples.
+    """
+    config = task.config
+    if not {"acceleration", "mask"} <= set(getattr(config, "__dataclass_fields__", ())):
+        return ()
+    faster = tuple(
+        {
+            "acceleration": factor * config.acceleration,
+            "center_fraction": config.center_fraction / factor,
+        }
+        for factor in (1.5, 2.0)
+    )
+    return (*faster, {"mask": "random" if config.mask == "equispaced" else "equispaced"})
 
 
 def _score(

@@ -98,7 +98,7 @@ def test_a_measurement_asks_the_first_seed_or_all() -> None:
 
 
 def test_a_transfer_waits_for_its_source_and_for_nothing_else() -> None:
-    """Also where the question is not asked of the source itself: its job is planned all the same."""
+    """Also where the question is not asked of the source: its job is planned all the same."""
     config = {"threat": "kspace-l2", "epsilon": [0.1], "transfer_from": "modl"}
     for patterns in ([], ["sense"]):
         entry = {"question": "robustness", "config": config, "methods": patterns}

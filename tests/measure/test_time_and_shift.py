@@ -88,6 +88,16 @@ def test_every_change_has_its_rows() -> None:
     assert mean(rows, {"map_error": 0.3}) < unchanged - 0.2
 
 
+def test_the_usual_changes_are_those_of_the_sampling() -> None:
+    task = phantom(acceleration=4.0, center_fraction=0.08)
+    faster, fastest, mask = shift.usual_changes(task)
+    assert [change["acceleration"] for change in (faster, fastest)] == [6.0, 8.0]
+    assert mask == {"mask": "equispaced"}
+    for change in (faster, fastest, mask):
+        phantom(**change)  # a task that there is
+    assert shift.usual_changes(bench.create_task("deblur", size=24)) == ()
+
+
 def test_maps_are_wrong_by_as_much_as_was_asked() -> None:
     batch = phantom().batch("test", [0])
     right, wrong = batch.physics.coil_maps, _wrong_maps(batch, 0.1, seed=0).physics.coil_maps
