@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import cli_data, cli_measure, cli_suites
+from bench import cli_data, cli_measure, cli_regression, cli_suites
 from bench.cli_options import Data, Plugins, add_plugins, check_device
 from bench.cli_suites import (
     AddMethod,
+    Asked,
     Device,
     Exclude,
     Only,
     Out,
+    Scale,
     Seeds,
     SkipBad,
     SuiteName,
@@ -59,29 +62,39 @@ def run(
     timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
     plugin: Plugins = [],  # noqa: B006
     skip_bad: SkipBad = False,
+    scale: Scale = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
     from bench import runner
     from bench.engines.local import Placement
     from bench.progress import Progress
-    from bench.store import Store
+    from bench.store import Store, load_rows
 
     check_device(device)
-    plan = planned(suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads)
-    store = Store(directory or runner.DEFAULT_ROOT / plan.suite.name)
+    asked = Asked(
+        suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads, scale
+    )
+    folder, plans = planned(asked)
+    store = Store(directory or folder)
     placement = Placement(data, device, threads, timeout, tuple(plugin))
     workers = workers or runner.default_workers(threads)
-    try:
-        with Progress(plan, out, quiet) as progress:
-            outcome = runner.run(plan, store, placement, workers, progress.show)
-    except KeyboardInterrupt:
-        err.print("interrupted: what is done is kept, and the same command goes on from there")
-        raise typer.Exit(130) from None
-    print_outcome(outcome, plan)
-    print_left_out(plan)
-    _report(store.root, plan.suite.name)
-    raise typer.Exit(0 if outcome.ok else 1)
+    ok = True
+    for plan in plans:
+        if len(plans) > 1:
+            out.rule(plan.suite.name)
+        try:
+            with Progress(plan, out, quiet) as progress:
+                outcome = runner.run(plan, store, placement, workers, progress.show)
+        except KeyboardInterrupt:
+            err.print("interrupted: what is done is kept, and the same command goes on from there")
+            raise typer.Exit(130) from None
+        print_outcome(outcome, plan)
+        print_left_out(plan)
+        ok = ok and outcome.ok
+    if not load_rows(store.root).empty:
+        _report(store.root, [plan.suite.name for plan in plans])
+    raise typer.Exit(0 if ok else 1)
 
 
 app.command()(cli_suites.plan)
@@ -90,6 +103,15 @@ app.command()(cli_suites.plan)
 @app.command()
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME,...",
+            help="html: one page a suite, with everything; pdf, png: figures; markdown, latex: "
+            "tables; csv: tables in long form, and every row (rows.csv). [default: all]",
+        ),
+    ] = None,
 ) -> None:
     """Make tables, figures and the page of every suite in a results folder."""
     from bench.store import load_suites
@@ -97,8 +119,33 @@ def report(
     suites = load_suites(directory)
     if not suites:
         raise InputError("no suite was run into it", where=str(directory), expected="results")
-    for name in suites:
-        _report(directory, name)
+    _report(directory, suites, formats)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    suite: Annotated[
+        str | None, typer.Option(metavar="NAME", help="[default: all that both have]")
+    ] = None,
+    metric: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Of rows, as psnr; repeatable.")
+    ] = [],  # noqa: B006
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write all digits too.")] = None,
+) -> None:
+    """Compare two results folders on what both have, and say what else differs."""
+    from bench.store import write_atomic
+    from reports.compare import compare_folders
+    from reports.tables.render import terminal, tidy_csv
+
+    table = compare_folders(a, b, metric, suite)
+    out.print(terminal(table))
+    if csv is not None:
+        try:
+            write_atomic(csv, tidy_csv(table).encode())
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=str(csv)) from error
 
 
 @app.command("list")
@@ -156,6 +203,7 @@ app.add_typer(cli_data.data, name="data")
 app.command()(cli_data.evaluate)
 app.command()(cli_measure.memory)
 app.command()(cli_measure.profile)
+app.command()(cli_regression.check)
 
 
 @app.command()
@@ -214,16 +262,15 @@ def main() -> None:
 # ---------------------------------------------------------------------- pieces
 
 
-def _report(directory: Path, suite: str) -> None:
-    from bench.store import load_rows
-    from reports import summary_for_terminal, write_report
+def _report(directory: Path, suites: Iterable[str], formats: str | None = None) -> None:
+    from reports import FORMATS, summary_for_terminal, write_report
 
-    if load_rows(directory).empty:
-        return
-    written = write_report(directory)
-    out.print(summary_for_terminal(directory, suite))
-    for path in written.summary(suite):
-        out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+    wanted = FORMATS if formats is None else [name.strip() for name in formats.split(",")]
+    written = write_report(directory, wanted)
+    for name in suites:
+        out.print(summary_for_terminal(directory, name))
+        for path in written.summary(name):
+            out.print(str(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

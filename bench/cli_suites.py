@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
+from bench.suite import ScaleName
 
 out = Console()
 err = Console(stderr=True)
@@ -26,6 +28,9 @@ Threads = Annotated[int, typer.Option(help="Threads a job.", min=1)]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0,1,2.")]
 AddMethod = Annotated[
     list[str], typer.Option("--add-method", help="Method to add to the suite, by name; repeatable.")
+]
+Scale = Annotated[
+    str | None, typer.Option("--scale", help="smoke, small or paper. [default: the suite's]")
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out subjects whose files cannot be used.")
@@ -44,17 +49,18 @@ def plan(
     threads: Threads = 1,
     plugin: Plugins = [],  # noqa: B006
     skip_bad: SkipBad = False,
+    scale: Scale = None,
 ) -> None:
     """Show the jobs of a suite, and which are done."""
-    from bench.runner import DEFAULT_ROOT
     from bench.store import UNAVAILABLE, Store
 
-    found = planned(
-        suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads
+    asked = Asked(
+        suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads, scale
     )
-    store = Store(directory or DEFAULT_ROOT / found.suite.name)
+    folder, plans = planned(asked)
+    store = Store(directory or folder)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
-    for row in found.table["jobs"]:
+    for row in {row["job"]: row for found in plans for row in found.table["jobs"]}.values():
         result = store.result(row["job"])
         table.add_row(
             row["job"],
@@ -71,30 +77,50 @@ def plan(
 # ---------------------------------------------------------------------- pieces
 
 
-def planned(
-    suite: str,
-    data: Path | None,
-    only: list[str],
-    exclude: list[str],
-    added: list[str],
-    seeds: str | None,
-    plugins: list[Path],
-    skip_bad: bool,
-    device: str,
-    threads: int,
-) -> Any:
-    """The plan that the options ask for. Raises InputError for whatever is wrong with them."""
+@dataclass(frozen=True)
+class Asked:
+    """What the options say."""
+
+    suite: str
+    data: Path | None
+    only: list[str]
+    exclude: list[str]
+    added: list[str]
+    seeds: str | None
+    plugins: list[Path]
+    skip_bad: bool
+    device: str
+    threads: int
+    scale: str | None
+
+
+def planned(asked: Asked) -> tuple[Path, list[Any]]:
+    """The usual results folder and a plan for each suite. Raises InputError for wrong options."""
     from bench.environment import device_class
     from bench.plan import expand
     from bench.plan_measurements import Machine
-    from bench.suite import load
+    from bench.runner import DEFAULT_ROOT
+    from bench.suite_files import load_all
 
-    check_device(device)
-    check_data(data)
-    add_plugins(plugins)
-    machine = Machine(device_class(device), threads)
-    methods = load(suite).with_methods(added)
-    return expand(methods, data, _seeds(seeds), only, exclude, skip_bad, machine)
+    check_device(asked.device)
+    check_data(asked.data)
+    add_plugins(asked.plugins)
+    machine = Machine(device_class(asked.device), asked.threads)
+    scale, seeds = _scale(asked.scale), _seeds(asked.seeds)
+    name, suites = load_all(asked.suite)
+    # nothing is shared between scales, and a suite's page shows one
+    folder = DEFAULT_ROOT / (name if scale is None else f"{name}-{scale}")
+    chosen = (asked.data, seeds, asked.only, asked.exclude, asked.skip_bad, machine, scale)
+    return folder, [expand(suite.with_methods(asked.added), *chosen) for suite in suites]
+
+
+def _scale(text: str | None) -> ScaleName | None:
+    if text is None:
+        return None
+    known: dict[str, ScaleName] = {name: name for name in get_args(ScaleName)}
+    if text not in known:
+        raise InputError(f"{text!r}", where="--scale", expected="one of " + ", ".join(known))
+    return known[text]
 
 
 def _seeds(text: str | None) -> list[int] | None:

@@ -50,6 +50,27 @@ def as_dict(config: Any) -> dict[str, Any]:
     return typing.cast(dict[str, Any], _plain(config))
 
 
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``over``; mappings below them are merged alike."""
+    both = {
+        name: merged(base[name], value)
+        for name, value in over.items()
+        if isinstance(value, Mapping) and isinstance(base.get(name), Mapping)
+    }
+    return {**base, **over, **both}
+
+
+def flattened(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Values by their dotted path, of mappings in mappings."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{above}{name}"
+        flat[path] = value
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{path}.")
+    return flat
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to expect instead of an unknown name: the closest ones, or all if none is close."""
     names = sorted(known)

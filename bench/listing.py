@@ -6,7 +6,8 @@ import typing
 from typing import Any
 
 from bench import registry
-from bench.suite import load, shipped
+from bench.suite import MethodEntry
+from bench.suite_files import load_all, shipped
 
 Entry = dict[str, Any]
 
@@ -58,6 +59,15 @@ def _size(config: Any) -> str:
 def suites() -> list[Entry]:
     """Every shipped suite."""
     return [
-        {"name": name, "title": suite.title, "methods": [m.shown_as for m in suite.methods]}
-        for name, suite in ((name, load(name)) for name in shipped())
+        {
+            "name": name,
+            "title": " / ".join(suite.title for suite in suites),
+            "methods": list(dict.fromkeys(_line(m) for suite in suites for m in suite.methods)),
+        }
+        for name, (_, suites) in ((name, load_all(name)) for name in shipped())
     ]
+
+
+def _line(entry: MethodEntry) -> str:
+    selected = [*(entry.family or ()), *(entry.supports or ())]
+    return entry.shown_as or "all of " + ", ".join(selected)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.axes import place_of
 from bench.config import nearest
 from bench.errors import InputError
 from bench.jobs.spec import Job
 from bench.plan_measurements import ONE_CORE, Fitted, Machine, measurements
 from bench.planning import OpenTask, PlannedMethod
 from bench.registry import method_class
+from bench.resolve import resolved
 from bench.store import UNAVAILABLE
-from bench.suite import MethodEntry, Suite
+from bench.suite import MethodEntry, ScaleName, Suite
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ def expand(
     exclude: Sequence[str] = (),
     skip_bad: bool = False,
     machine: Machine = ONE_CORE,
+    scale: ScaleName | None = None,
 ) -> Plan:
     """The graph of jobs.
 
@@ -44,10 +48,12 @@ def expand(
         only, exclude: patterns of method labels.
         skip_bad: leave subjects out whose files cannot be used; splits and keys follow.
         machine: what measurements are made on.
+        scale: instead of the suite's own.
 
     Raises:
         InputError: whatever is wrong with a method, task or setting, before any work.
     """
+    suite = resolved(suite, data, scale)
     tasks = {
         label: OpenTask(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
     }
@@ -62,8 +68,7 @@ def expand(
                 continue
             method = PlannedMethod(suite, entry, tasks[train_on], data)
             for seed in seeds if seeds is not None else suite.seeds:
-                labels: dict[str, Any] = {"method": entry.shown_as, "variant": entry.variant or ""}
-                labels |= {"train_task": train_on, "train_seed": seed}
+                labels = {**_labels(entry), "train_task": train_on, "train_seed": seed}
                 *backbones, fit = method.fits(seed)
                 fitted.append(Fitted(entry.shown_as, method, fit, tuple(tested), labels))
                 if not suite.train:
@@ -80,6 +85,10 @@ def expand(
         "name": suite.name,
         "title": suite.title,
         "note": suite.note,
+        "scale": suite.scale,
+        "published": [table.model_dump() for table in suite.published],
+        "figures": [figure.model_dump() for figure in suite.figures],
+        "axes": _axes(suite, fitted),
         "methods": [entry.shown_as for entry in suite.methods],
         "tasks": {label: task.describe() for label, task in tasks.items()},
         "jobs": graph.rows,
@@ -101,9 +110,39 @@ class _Graph:
     def leave_out(self, entry: MethodEntry, train_on: str, test_on: Sequence[str]) -> None:
         """Lines without jobs, for what is unavailable."""
         method_class(entry.name)
-        labels = {"method": entry.shown_as, "variant": entry.variant or "", "train_task": train_on}
-        row = {"job": UNAVAILABLE, "kind": "evaluate", **labels, "train_seed": 0}
+        row = {"job": UNAVAILABLE, "kind": "evaluate", **_labels(entry), "train_task": train_on}
+        row |= {"train_seed": 0, "question": None}
         self.rows += [{**row, "test_task": label} for label in test_on]
+
+
+def _labels(entry: MethodEntry) -> dict[str, Any]:
+    return {
+        "method": entry.shown_as,
+        "variant": entry.variant or "",
+        "base": entry.base,
+        "settings": entry.settings,
+        "published": entry.published,
+    }
+
+
+def _axes(suite: Suite, fitted: Sequence[Fitted]) -> dict[str, Any]:
+    """Each axis, and where every method stands on it as it is."""
+    used = dict.fromkeys([*suite.ablate, *itertools.chain(*suite.grid)])
+    varied = {(one.labels["base"], name) for one in fitted for name in one.labels["settings"]}
+    bases = {one.label: one.method.fields() for one in fitted if not one.labels["settings"]}
+    return {
+        name: {
+            "title": suite.axes[name].title or name,
+            "field": suite.axes[name].field,
+            "settings": list(suite.axes[name].named()),
+            "base": {
+                label: place_of(suite.axes[name], fields)
+                for label, fields in bases.items()
+                if (label, name) in varied
+            },
+        }
+        for name in used
+    }
 
 
 def _require_known(suite: Suite, entries: Sequence[MethodEntry], tasks: Mapping[str, Any]) -> None:
@@ -122,7 +161,7 @@ def _require_known(suite: Suite, entries: Sequence[MethodEntry], tasks: Mapping[
 
 def _selected(suite: Suite, only: Sequence[str], exclude: Sequence[str]) -> list[MethodEntry]:
     def matches(entry: MethodEntry, patterns: Sequence[str]) -> bool:
-        names = (entry.name, entry.label)
+        names = (entry.name, entry.shown_as, entry.base)
         return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in patterns)
 
     chosen = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import definitions
-from bench.config import as_dict, build
+from bench.config import as_dict, build, flattened, merged
 from bench.data.readers import file_hash
 from bench.errors import InputError
 from bench.jobs.evaluate import EvaluateConfig
@@ -74,6 +74,8 @@ class OpenTask:
             "dataset": self.task.dataset_label,
             "protocol": str(self.task.protocol),
             "left_out": self.left_out,
+            "fallback": self.entry.fallback,
+            "published": self.entry.published.model_dump(),
         }
 
     def fields(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class PlannedMethod:
         config = build(self.cls.Config, _values(entry, task.task, where), f"{where}.config")
         self.config = as_dict(config)
         self.method: Reconstructor = self.cls(config)
-        recipe = {**as_dict(self.method.recipe()), **variant.recipe, **entry.recipe}
+        recipe = merged({**as_dict(self.method.recipe()), **variant.recipe}, entry.recipe)
         training = {**suite.training, **entry.training}
         self.fitting = {
             "recipe": as_dict(build(Recipe, recipe, f"{where}.recipe")),
@@ -121,6 +123,19 @@ class PlannedMethod:
             PlannedMethod(suite, _backbone_entry(entry, method), task, data)
             for method in self.method.requires().values()
         ]
+
+    def fields(self) -> dict[str, Any]:
+        """Every setting by its dotted path, as axes name them."""
+        tree = {
+            "name": self.cls.name,
+            "variant": self.entry.variant,
+            "config": self.config,
+            "recipe": self.fitting["recipe"],
+            "training": self.fitting["training"],
+            "evaluate": self.evaluating,
+            "train": self.task.config,
+        }
+        return flattened(tree)
 
     def fits(self, seed: int) -> list[Job]:
         """The fit, after those that it builds on."""
@@ -187,7 +202,7 @@ def _values(entry: MethodEntry, task: Task, where: str) -> dict[str, Any]:
     values = {**cls.for_task(task), **variant_of(cls, entry.variant, where).config}
     if entry.weights is not None and entry.weights.layout is not None:
         values |= layout_of(cls, entry.weights.layout).config
-    values |= entry.config
+    values = merged(as_dict({**as_dict(cls.Config()), **values}), entry.config)
     if entry.backbone is not None:
         where = f"{where}.backbone"
         if "backbone" not in cls.Config.__dataclass_fields__:

@@ -16,7 +16,8 @@ from bench.jobs.spec import Job
 from bench.plan import Plan, expand
 from bench.plan_measurements import Machine
 from bench.store import Result, Store
-from bench.suite import load
+from bench.suite import ScaleName
+from bench.suite_files import load
 
 DEFAULT_ROOT = Path("results/runs")
 # work in units of an optimiser step, for an estimate before anything was measured
@@ -63,6 +64,7 @@ def run_suite(
     workers: int | None = None,
     threads: int = 1,
     timeout: float | None = None,
+    scale: ScaleName | None = None,
 ) -> Outcome:
     """Run a suite by name or path into a results folder; what is there already is not repeated.
 
@@ -71,7 +73,7 @@ def run_suite(
     """
     folder = Path(data) if data else data_folder()
     machine = Machine(device_class(device), threads)
-    plan = expand(load(suite), folder, seeds, only, exclude, machine=machine)
+    plan = expand(load(suite), folder, seeds, only, exclude, machine=machine, scale=scale)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
     return run(plan, store, placement, workers or default_workers(threads))

@@ -36,6 +36,7 @@ class TrainingConfig:
         lipschitz: estimates logged at every validation, at the first validation image.
         validation_samples: the first of the validation split.
         log_every: steps that a logged training loss is the mean of.
+        samples: the first of the training split; all if None.
     """
 
     steps: int = 300
@@ -44,8 +45,10 @@ class TrainingConfig:
     validation_samples: int = 8
     log_every: int = 10
     lipschitz: tuple[Estimator, ...] = ()
+    samples: int | None = None
 
     def __post_init__(self) -> None:
+        check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")
         for name in ("steps", "batch_size", "validate_every", "validation_samples", "log_every"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
 
@@ -183,9 +186,13 @@ class Trainer:
         self._log(logged, reconstruction, optimizer)
 
     def _state(self) -> TrainingState:
-        per_epoch = max(1, len(self.task.samples("train")) // self.config.batch_size)
+        per_epoch = max(1, self._count() // self.config.batch_size)
         step = self.progress.step
         return TrainingState(step, self.config.steps, step // per_epoch)
+
+    def _count(self) -> int:
+        """Training samples that are used."""
+        return len(self.task.samples("train")[: self.config.samples])
 
     def _stage(self, step: int) -> Stage:
         passed = 0.0
@@ -196,7 +203,7 @@ class Trainer:
         return self.recipe.stages[-1]
 
     def _batch(self, state: TrainingState) -> Batch:
-        count, size = len(self.task.samples("train")), self.config.batch_size
+        count, size = self._count(), self.config.batch_size
         order = np.random.default_rng([self.seed, state.epoch]).permutation(count)
         first = (state.step * size) % (max(1, count // size) * size)
         return self.task.batch("train", [int(i) for i in order[first : first + size]], state.epoch)
@@ -261,8 +268,9 @@ class Trainer:
         batch = on_device(self.task.batch("validation", [0]), self.device)
         with torch.no_grad():
             result = method.reconstruct(batch.y, batch.physics)
-        for kind in self.config.lipschitz:
-            for value in estimate(kind, method.probes(result, batch.y, batch.physics)):
+        probes = method.probes(result, batch.y, batch.physics)
+        for kind in self.config.lipschitz if probes else ():
+            for value in estimate(kind, probes):
                 record = Record(self.progress.step, f"lipschitz_{kind}", float(value))
                 self.progress.records.append(record)
 

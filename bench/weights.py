@@ -6,6 +6,7 @@ Nothing is ever unpickled but tensors (``weights_only``).
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from bench.reconstructor import Layout, Reconstructor
 from bench.registry import create_method, method_class
 
 Tensors = dict[str, Tensor]
+
+SHIPPED, CHECKPOINTS = "package:", Path(__file__).with_name("checkpoints")
 
 
 def load_checkpoint(method: Reconstructor, path: Path) -> None:
@@ -50,7 +53,18 @@ def load_released(method: Reconstructor, path: Path, layout: str | None) -> None
 
 
 def weights_path(file: str, data: Path | None) -> Path:
-    """The file that a suite names: absolute, or below the data folder."""
+    """The file that a suite names: absolute, or below the data folder.
+
+    ``package:FOLDER/NAME`` is one of ours, below ``bench/checkpoints``.
+
+    Raises:
+        InputError: no data folder, or a path that leaves ours.
+    """
+    if file.startswith(SHIPPED):
+        path = Path(os.path.normpath(CHECKPOINTS / file.removeprefix(SHIPPED)))
+        if not path.is_relative_to(CHECKPOINTS):
+            raise InputError("leaves the package", where=file, expected=f"{SHIPPED}FOLDER/NAME")
+        return path
     if Path(file).is_absolute():
         return Path(file)
     if data is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench.claims import Claims
 from bench.networks import DnCNN
 from bench.operators import solve_normal_equations
-from bench.reconstructor import Probe, Recipe, Reconstruction, Stage, Variant, check
+from bench.reconstructor import Map, Probe, Recipe, Reconstruction, Stage, Variant, check
 from bench.task import Task
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 from methods.equilibrium_method import (
@@ -228,6 +228,14 @@ class DEADMM(_DeepEquilibrium):
 
     def start(self, y: Tensor, physics: Any, adjoint: Tensor) -> Tensor:
         return torch.cat((adjoint, torch.zeros_like(adjoint)), dim=1)
+
+    def fixed_point_map(
+        self, y: Tensor, physics: Any, x0: Tensor | None = None
+    ) -> tuple[Map, Tensor]:
+        """``x0``: an image, or an image with its dual."""
+        if x0 is not None and x0.shape[1] == self.config.channels:
+            x0 = torch.cat((x0, torch.zeros_like(x0)), dim=1)
+        return super().fixed_point_map(y, physics, x0)
 
     def image(self, x: Tensor) -> Tensor:
         return x.chunk(2, dim=1)[0]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.claims import Claims
-from bench.measure.lipschitz import sphere_estimate
+from bench.measure.lipschitz import ball_estimate, sphere_estimate
 from bench.networks import RELEASED_NAMES, PlainCNN
 from bench.operators import solve_normal_equations
 from bench.operators.sense import sense_image
@@ -58,8 +58,11 @@ class MOLConfig(EquilibriumMethodConfig):
         cg_backward_iterations, cg_backward_tol: of the cotangent's solve, from zero; None: as
             ``cg_tol``.
         initial, start_iterations: the initial image; conjugate gradient iterations of SENSE.
-        penalty: ``log-barrier`` of the estimate (journal), or the ``squared`` estimate (ISBI).
-        estimate_displacement, estimate_steps, estimate_step_size: of the Lipschitz estimate.
+        penalty: ``log-barrier`` of the estimate (journal), the ``squared`` estimate (ISBI), or the
+            ``hinge`` of MnM-MOL, the squared excess over ``1 - m``.
+        estimator: of the Lipschitz constant, on a ``sphere`` (these papers') or in a ``ball`` of
+            radius ``estimate_radius`` around the image (MnM-MOL's).
+        estimate_displacement, estimate_steps, estimate_step_size: of the estimate on the sphere.
     """
 
     equilibrium: EquilibriumConfig = field(
@@ -85,7 +88,9 @@ class MOLConfig(EquilibriumMethodConfig):
     cg_backward_tol: float | None = None
     initial: Literal["sense", "adjoint"] = "sense"
     start_iterations: int = 50
-    penalty: Literal["log-barrier", "squared"] = "log-barrier"
+    penalty: Literal["log-barrier", "squared", "hinge"] = "log-barrier"
+    estimator: Literal["sphere", "ball"] = "sphere"
+    estimate_radius: float = 0.3
     estimate_displacement: float = 0.01
     estimate_steps: int = 10
     estimate_step_size: float = 1.0
@@ -101,6 +106,7 @@ class MOLConfig(EquilibriumMethodConfig):
         check(self.width >= 1 and self.depth >= 2, "width, depth", (self.width, self.depth), "1, 2")
         check(self.cg_iterations >= 1, "cg_iterations", self.cg_iterations, "at least 1")
         check(self.estimate_steps >= 0, "estimate_steps", self.estimate_steps, "0 or more")
+        check(self.estimate_radius > 0, "estimate_radius", self.estimate_radius, "above 0")
 
 
 # not the authors': contractive before training, Anderson, step size 1
@@ -240,7 +246,7 @@ class MOL(EquilibriumMethod):
         papers = alpha * lam / (1 - math.sqrt(root)) if root < 1 else math.inf
         return Claims(
             threshold=1 - m,
-            estimator="sphere",
+            estimator=self.config.estimator,
             contraction=1 - alpha * m if alpha <= 1 else alpha - 1 + alpha * (1 - m),
             bounds={
                 "αλ/(1-√(1-2αm+α²(2-m)²))": papers,
@@ -312,20 +318,30 @@ class MOLLR(MOL):
     def penalty(
         self, reconstruction: Reconstruction, batch: Batch, state: TrainingState
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Mean over the batch of the estimate's barrier, or of its square, at the image."""
+        """Mean over the batch of the penalised estimate at the image."""
         config = self.config
-        estimate = sphere_estimate(
+        estimate = self.estimated(reconstruction.image)
+        if config.penalty == "squared":
+            value = estimate.square()
+        elif config.penalty == "hinge":
+            value = (estimate - (1 - config.m)).relu().square()
+        else:
+            value = log_barrier(estimate, 1 - config.m)
+        return value.mean(), {"lipschitz": estimate.detach().mean()}
+
+    def estimated(self, image: Tensor) -> Tensor:
+        """The Lipschitz estimate of H at images ``(B, C, ...)``, ``(B,)``."""
+        config = self.config
+        if config.estimator == "ball":
+            steps, radius = config.estimate_steps, config.estimate_radius
+            return ball_estimate(self.denoise, image, radius=radius, steps=steps)
+        return sphere_estimate(
             self.denoise,
-            reconstruction.image,
+            image,
             displacement=config.estimate_displacement,
             steps=config.estimate_steps,
             step_size=config.estimate_step_size,
         )
-        if config.penalty == "squared":
-            value = estimate.square()
-        else:
-            value = log_barrier(estimate, 1 - config.m)
-        return value.mean(), {"lipschitz": estimate.detach().mean()}
 
 
 def log_barrier(estimate: Tensor, threshold: float, margin: float = 1e-3) -> Tensor:

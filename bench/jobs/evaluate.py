@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,12 @@ from bench.objective import on_device
 from bench.reconstructor import Reconstruction, Reconstructor, check
 from bench.store import Row, write_atomic
 from bench.task import Batch, Split, Task
+from bench.test_time import TestTime
 from bench.training import Report
 from bench.weights import load_checkpoint
+
+OWN, CONVERGED = "{}", json.dumps({"stop": "converged"})
+RESIDUALS = {OWN: "residual", CONVERGED: "converged_residual"}  # in artifacts: a name and a number
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class EvaluateConfig:
             that their fixed point is scored besides their stopping rule; 0 leaves it out.
         converged_max_iter: cap of that pass.
         lipschitz: estimates, at the reconstructions of the first ``lipschitz_samples``.
+        test_time: another stop or start than the method's own.
     """
 
     split: Split = "test"
@@ -50,6 +55,7 @@ class EvaluateConfig:
     converged_max_iter: int = 200
     lipschitz: tuple[Estimator, ...] = ()
     lipschitz_samples: int = 2
+    test_time: TestTime = field(default_factory=TestTime)
 
     def __post_init__(self) -> None:
         check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")
@@ -67,18 +73,19 @@ def evaluate(job: Job, context: Context, report: Report) -> int:
     load_checkpoint(method, context.store.checkpoint(job.requires[0]))
     method.eval()
     config = build(EvaluateConfig, job.settings, "evaluate")
-    stops = _stops(method, config)
+    stops = _stops(config.test_time.view(method), config)
     samples = task.samples(config.split)[: config.samples]
     rows: list[Row] = []
     _warm_up(method, on_device(task.batch(config.split, [0]), torch.device(context.device)))
     for index in range(len(samples)):
         batch = on_device(task.batch(config.split, [index]), torch.device(context.device))
-        for condition, view in stops.items():
-            wanted = config.lipschitz if index < config.lipschitz_samples else ()
-            scored = _score(view, batch, task, wanted)
-            rows += _rows(job, scored, batch, config.split, condition)
-            if index < config.artifacts and condition == "{}":
-                _keep_image(job, context, scored, batch, task)
+        wanted = config.lipschitz if index < config.lipschitz_samples else ()
+        start = config.test_time.first(method, batch)
+        scored = {stop: _score(view, batch, task, wanted, start) for stop, view in stops.items()}
+        for condition, part in scored.items():
+            rows += _rows(job, part, batch, config.split, condition)
+        if index < config.artifacts:
+            _keep_image(job, context, scored, batch, task)
         report((index + 1) / len(samples), f"sample {index + 1}/{len(samples)}")
     context.store.write_rows(job.key, rows)
     return sum(p.numel() for p in method.parameters() if p.requires_grad)
@@ -90,15 +97,16 @@ class _Scored:
     image: NDArray[np.float32]
     metrics: dict[str, tuple[float, str]]
     flag: str
+    histories: list[NDArray[np.float32]]
 
 
 def _stops(method: Reconstructor, config: EvaluateConfig) -> dict[str, Reconstructor]:
     """The method's own stop, and its fixed point where it has a solver that gets there."""
-    stops = {"{}": method}
+    stops = {OWN: method}
     if config.converged_tol > 0:
         converged = method.to_convergence(config.converged_tol, config.converged_max_iter)
         if converged is not None:
-            stops[json.dumps({"stop": "converged"})] = converged
+            stops[CONVERGED] = converged
     return stops
 
 
@@ -108,12 +116,16 @@ def _warm_up(method: Reconstructor, batch: Batch) -> None:
 
 
 def _score(
-    method: Reconstructor, batch: Batch, task: Task, estimators: tuple[Estimator, ...]
+    method: Reconstructor,
+    batch: Batch,
+    task: Task,
+    estimators: tuple[Estimator, ...],
+    start: Tensor | None,
 ) -> _Scored:
     with torch.no_grad(), count_evaluations(method) as count:
         _synchronise(batch.y)
         started = time.perf_counter()
-        result = method.reconstruct(batch.y, batch.physics)
+        result = method.reconstruct(batch.y, batch.physics, start)
         _synchronise(batch.y)
         seconds = time.perf_counter() - started
     with torch.no_grad():
@@ -137,7 +149,8 @@ def _score(
     probes = method.probes(result, batch.y, batch.physics) if estimators else ()
     for kind in estimators if probes else ():
         metrics[f"lipschitz_{kind}"] = (float(estimate(kind, probes)), "")
-    return _Scored(reference, image, metrics | _solver(result), _cross_check(result, count.network))
+    flag = _cross_check(result, count.network)
+    return _Scored(reference, image, metrics | _solver(result), flag, _histories(result))
 
 
 def _solver(result: Reconstruction) -> dict[str, tuple[float, str]]:
@@ -148,6 +161,16 @@ def _solver(result: Reconstruction) -> dict[str, tuple[float, str]]:
         "iterations": (float(sum(int(t.iterations) for t in iterative)), ""),
         "converged": (float(all(bool(t.converged) for t in iterative)), ""),
     }
+
+
+def _histories(result: Reconstruction) -> list[NDArray[np.float32]]:
+    """Residuals (K,) of the batch's one sample, a trace each: one every evaluation of its network.
+
+    Iterations without a network are left out: theirs may be of another kind, and not every step's.
+    """
+    iterative = (t for t in result.traces if t.history.numel() and int(t.evaluations.sum()))
+    found = (t.history[:, 0].cpu().float().numpy() for t in iterative)
+    return [history[~np.isnan(history)] for history in found]
 
 
 def _cross_check(result: Reconstruction, counted: int) -> str:
@@ -173,16 +196,22 @@ def _rows(job: Job, scored: _Scored, batch: Batch, split: str, condition: str) -
         )
 
 
-def _keep_image(job: Job, context: Context, scored: _Scored, batch: Batch, task: Task) -> None:
-    sample = batch.samples[0]
+def _keep_image(
+    job: Job, context: Context, scored: Mapping[str, _Scored], batch: Batch, task: Task
+) -> None:
+    """The image at the method's own stop, and how every stop's iterations got there."""
+    sample, own = batch.samples[0], scored[OWN]
     folder = context.store.folder(job.key) / "artifacts"
     folder.mkdir(exist_ok=True)
     arrays: dict[str, Any] = {
-        "reference": task.picture(scored.reference),
-        "reconstruction": task.picture(scored.image),
+        "reference": task.picture(own.reference),
+        "reconstruction": task.picture(own.image),
         "data_range": np.float32(batch.data_range.item()),
-        "psnr": np.float32(scored.metrics["psnr"][0]),
+        "psnr": np.float32(own.metrics["psnr"][0]),
     }
+    for stop, part in scored.items():
+        for number, history in enumerate(part.histories):
+            arrays[f"{RESIDUALS[stop]}_{number}"] = history
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     name = f"{sample.subject.replace('/', '-')}--{sample.sample}.npz"

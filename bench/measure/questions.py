@@ -34,6 +34,7 @@ QUESTIONS = {
     "batch-size": Question("bench.measure.batch_size", "BatchSizeConfig", needs_fit=False),
     "evaluations": Question("bench.measure.evaluations", "EvaluationsConfig"),
     "guarantees": Question("bench.measure.guarantees", "GuaranteesConfig"),
+    "basin": Question("bench.measure.basin", "BasinConfig"),
     "robustness": Question("bench.measure.robustness", "RobustnessConfig"),
     "shift": Question("bench.measure.shift", "ShiftConfig"),
     "time": Question("bench.measure.timing", "TimeConfig", alone=True),

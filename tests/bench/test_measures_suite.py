@@ -14,7 +14,8 @@ from bench.errors import InputError
 from bench.measure.questions import QUESTIONS
 from bench.plan import expand
 from bench.plan_measurements import Machine
-from bench.suite import Suite, load
+from bench.suite import Suite
+from bench.suite_files import load
 from reports import write_report
 
 TABLES = ("memory", "batches", "evaluations", "claims", "robustness", "shift", "time")

@@ -8,7 +8,7 @@ from bench import suite as suites
 from bench.definitions import changed
 from bench.errors import InputError
 from bench.plan import expand
-from bench.suite import load
+from bench.suite_files import load
 
 
 def keys(path, **options):

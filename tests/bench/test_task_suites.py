@@ -10,7 +10,7 @@ import bench
 from bench import registry
 from bench.objective import batch_psnr
 from bench.plan import expand
-from bench.suite import load
+from bench.suite_files import load
 from reports import write_report
 
 

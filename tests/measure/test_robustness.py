@@ -16,7 +16,8 @@ from bench.measure.question import Measured
 from bench.measure.robustness import RobustnessConfig
 from bench.operators.norms import sample_norms
 from bench.plan import expand
-from bench.suite import Suite, load
+from bench.suite import Suite
+from bench.suite_files import load
 from tests.measure.toys import HalfHidden, Linear, Rounded, ToyTask, subject
 
 DEFAULT = AttackConfig()

@@ -243,9 +243,13 @@ def test_log_barrier(margin: float) -> None:
     assert float(slopes[0]) == pytest.approx(float(slopes[1]), rel=1e-4)
 
 
-@pytest.mark.parametrize("penalty", ["log-barrier", "squared"])
-def test_penalty_reaches_the_network_alone(mol_problem: Any, penalty: str) -> None:
-    problem = mol_problem(batch=2, penalty=penalty, estimate_steps=2)
+@pytest.mark.parametrize(
+    ("penalty", "estimator"),
+    [("log-barrier", "sphere"), ("squared", "sphere"), ("hinge", "ball")],
+)
+def test_penalty_reaches_the_network_alone(mol_problem: Any, penalty: str, estimator: str) -> None:
+    settings = {"penalty": penalty, "estimator": estimator, "estimate_steps": 2, "m": 0.9}
+    problem = mol_problem(batch=2, **settings)
     method = problem.method
     reconstruction = method.reconstruct(problem.y, problem.physics)
     batch = Batch(problem.target, problem.y, problem.physics, (), torch.ones(2), torch.ones(2))
