@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
 from bench.store import write_atomic
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from reports.tables import Table
 
 FORMATS = ("html", "pdf", "png", "markdown", "latex", "csv")
+TABLES = {"markdown": ".md", "latex": ".tex", "csv": ".csv"}
+FIGURES = {"pdf": ".pdf", "png": ".png"}
+WRITTEN = ".written"  # beside a suite's tables: the names of those that a report wrote
 
 __all__ = ["FORMATS", "Report", "summary_for_terminal", "write_report"]
 
@@ -63,7 +66,8 @@ def write_report(directory: str | Path, formats: Sequence[str] = FORMATS) -> Rep
             paths.append(path)
             if file == "index.html":
                 pages[name] = path
-        _remove_others(target / "figures", paths, formats)
+        _remove_figures(target / "figures", paths, formats)
+        _remove_tables(target, paths, formats)
     return Report(folder.directory / "report", tuple(paths), pages)
 
 
@@ -142,22 +146,36 @@ def _rows_csv(results: SuiteResults) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *rows.columns])
-    by_job = dict(list(rows.groupby("job", sort=False)))
+    # a null is an empty cell
+    cells = (column.astype(object).where(column.notna(), None) for _, column in rows.items())
+    by_job: dict[str, list[tuple[Any, ...]]] = {}
+    for job, record in zip(rows["job"], zip(*cells, strict=True), strict=True):
+        by_job.setdefault(job, []).append(record)
     for e in results.entries:
-        if e.job in by_job:
-            part = by_job[e.job].astype(object)
-            labels = [e.method, e.variant, e.train_task, e.test_task, e.question]
-            records = part.where(part.notna(), None).itertuples(index=False)
-            writer.writerows([*labels, *record] for record in records)
+        labels = [e.method, e.variant, e.train_task, e.test_task, e.question]
+        writer.writerows([*labels, *record] for record in by_job.get(e.job, ()))
     return text.getvalue().encode()
 
 
-def _remove_others(figures: Path, written: Sequence[Path], formats: Sequence[str]) -> None:
+def _remove_figures(folder: Path, written: Sequence[Path], formats: Sequence[str]) -> None:
     """Figures of an earlier report that this one no longer has."""
-    kinds = {f".{name}" for name in formats}
-    for path in figures.glob("*.*"):
+    kinds = {FIGURES[name] for name in formats if name in FIGURES}
+    for path in folder.glob("*.*"):
         if path.suffix in kinds and path not in written:
             path.unlink()
+
+
+def _remove_tables(folder: Path, written: Sequence[Path], formats: Sequence[str]) -> None:
+    """Tables likewise: those that are on the list, for a paper's text may lie beside them."""
+    kinds = {TABLES[name] for name in formats if name in TABLES}
+    before = folder / WRITTEN
+    listed = set(before.read_text().split("\n")) if before.is_file() else set()
+    tables = {path.name for path in written if path.parent == folder}
+    for path in folder.iterdir():
+        if path.name in listed - tables and path.suffix in kinds:
+            path.unlink()
+            listed.remove(path.name)
+    _write(before, "\n".join(sorted(listed | tables)).encode())
 
 
 def _write(path: Path, content: bytes) -> None:

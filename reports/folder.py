@@ -79,12 +79,7 @@ def load_folder(directory: Path) -> Folder:
         jobs=jobs,
         suites=suites,
         evaluations=_points(evaluated),
-        traces={
-            (str(job), str(metric)): [
-                (int(s), float(v)) for s, v in zip(part["step"], part["value"], strict=True)
-            ]
-            for (job, metric), part in stepped.groupby(["job", "metric"], sort=False)
-        },
+        traces=_traces(stepped),
         finals={
             (str(job), str(metric)): float(value)
             for job, metric, value in zip(
@@ -93,6 +88,14 @@ def load_folder(directory: Path) -> Folder:
         },
         readings=_readings(rows[measured]),
     )
+
+
+def _traces(rows: pd.DataFrame) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    traces: dict[tuple[str, str], list[tuple[int, float]]] = {}
+    columns = ("job", "metric", "step", "value")
+    for job, metric, step, value in zip(*(rows[name].tolist() for name in columns), strict=True):
+        traces.setdefault((str(job), str(metric)), []).append((int(step), float(value)))
+    return traces
 
 
 def _points(rows: pd.DataFrame) -> dict[tuple[str, str, str], list[Point]]:

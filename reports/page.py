@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.store import UNAVAILABLE
+from reports.licences import licences
 from reports.suite_results import Entry, SuiteResults
+from reports.tables.measured import reasons
 from reports.tables.table import Table, seconds
+
+IDLE = ("blocked", "not run", "not finished")  # nothing has gone wrong in the job itself
+LOG_TAIL = 4000  # characters of a log that the page has
+# colours and other orders to a terminal, lines that were written over, and signs that show nothing
+_UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\n]*\r(?!\n)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -45,27 +53,33 @@ def render_page(results: SuiteResults, tables: Sequence[Table], pictures: Sequen
         lstrip_blocks=True,
     )
     jobs = _jobs(results)
+    failed = [jobs[entry.job] for entry in results.failed()]
     return environment.get_template("page.html.j2").render(
         results=results,
         tables=tables,
         pictures=pictures,
-        jobs=jobs,
-        failed=[_job(results, entry.job) for entry in results.failed()],
-        counts=_counts(jobs),
+        jobs=list(jobs.values()),
+        failed=[job for job in failed if job["status"] not in IDLE],
+        idle=[job for job in failed if job["status"] in IDLE],
+        flagged=[(jobs[key], why) for key, why in _flagged(results).items()],
+        counts=_counts(jobs.values()),
+        licences=licences(results),
         bibtex=_bibtex(results),
     )
 
 
-def _jobs(results: SuiteResults) -> list[dict[str, Any]]:
-    """Every job of the suite once, in its order."""
-    keys = dict.fromkeys(entry.job for entry in results.entries)
-    return [_job(results, key) for key in keys if key != UNAVAILABLE]
+def _jobs(results: SuiteResults) -> dict[str, dict[str, Any]]:
+    """Every job of the suite once, by key, in its order."""
+    entries: dict[str, list[Entry]] = {}
+    for entry in results.entries:
+        if entry.job != UNAVAILABLE:
+            entries.setdefault(entry.job, []).append(entry)
+    return {key: _job(results, key, named) for key, named in entries.items()}
 
 
-def _job(results: SuiteResults, key: str) -> dict[str, Any]:
+def _job(results: SuiteResults, key: str, entries: Sequence[Entry]) -> dict[str, Any]:
     """What the page says of a job; a job under several labels is told by all of them."""
     job = results.job(key)
-    entries = [entry for entry in results.entries if entry.job == key]
     places = [results.label(results.line_of(entry)) + _where(entry) for entry in entries]
     wall = job.get("wall_seconds")
     names = {
@@ -76,6 +90,7 @@ def _job(results: SuiteResults, key: str) -> dict[str, Any]:
         "environment": "environment",
     }
     details = {shown: job.get(name) for shown, name in names.items()}
+    details["log"] = _log(results, key)
     return {
         "key": key,
         "kind": " ".join(filter(None, (entries[0].kind, entries[0].question))),
@@ -98,6 +113,19 @@ def _where(entry: Entry) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def _log(results: SuiteResults, key: str) -> str:
+    """The end of the job's log, as it would look in a terminal."""
+    path = results.folder.directory / "jobs" / key / "log.txt"
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        # a sign has four bytes at most
+        skipped = file.seek(max(0, path.stat().st_size - 4 * LOG_TAIL))
+        text = file.read().decode(errors="replace")
+    shown = _UNSEEN.sub("", text).rstrip()
+    return ("…" if skipped or len(shown) > LOG_TAIL else "") + shown[-LOG_TAIL:]
+
+
 def _pretty(value: Any) -> str:
     return (
         value
@@ -106,12 +134,23 @@ def _pretty(value: Any) -> str:
     )
 
 
-def _counts(jobs: Sequence[Mapping[str, Any]]) -> str:
+def _flagged(results: SuiteResults) -> dict[str, list[tuple[str, int]]]:
+    """What the run itself found odd, by job: why, and of how many rows it says so."""
+    rows = results.folder.rows
+    order = dict.fromkeys(entry.job for entry in results.entries)
+    marked = rows[(rows["flag"] != "") & rows["job"].isin(set(order))]
+    flags: dict[str, list[str]] = {}
+    for job, flag in zip(marked["job"], marked["flag"], strict=True):
+        flags.setdefault(job, []).append(str(flag))
+    return {job: reasons(flags[job]) for job in order if job in flags}
+
+
+def _counts(jobs: Iterable[Mapping[str, Any]]) -> str:
     """Such as ``9 jobs: 8 ok, 1 diverged``."""
     statuses = [job["status"] for job in jobs]
     order = sorted(set(statuses), key=lambda status: (status != "ok", status))
     parts = ", ".join(f"{statuses.count(status)} {status}" for status in order)
-    return f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}: {parts}"
+    return f"{len(statuses)} job{'' if len(statuses) == 1 else 's'}: {parts}"
 
 
 def _bibtex(results: SuiteResults) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,10 @@ CONVERGED = '{"stop": "converged"}'
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """A task under the suite's label for it."""
+    """A task under the suite's label for it.
+
+    ``published``: a paper's dataset and condition; ``fallback``: what stands in for which data.
+    """
 
     label: str
     title: str
@@ -31,13 +34,17 @@ class TaskInfo:
     config: Mapping[str, Any]
     dataset: str
     protocol: str
+    published: Mapping[str, str] = field(default_factory=dict)
+    fallback: str = ""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One line of the suite's job table; the tasks are labels.
 
-    ``question``: of a measurement, else empty.
+    ``question``: of a measurement, else empty. ``published``: a paper's variant, where labels do
+    not say it. ``base``, ``settings``: of an ablation, the label of the method as it is, and what
+    was changed of it.
     """
 
     job: str
@@ -48,6 +55,9 @@ class Entry:
     test_task: str | None
     train_seed: int | None
     question: str = ""
+    published: str = ""
+    base: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,12 +94,19 @@ class SuiteResults:
 
     ``trained_for``: where there are several training tasks, and what is tested on a task was always
     trained on the same one, which one that is; a method is then one line. Else empty.
+    ``published``: (paper, table) of each published table that the suite is about. ``axes``: what
+    its ablations vary, by name. ``figures``: that answer its question.
     """
 
     def __init__(self, folder: Folder, name: str) -> None:
         table = folder.suites[name]
         self.folder, self.name = folder, name
         self.title, self.note = str(table.get("title") or name), str(table.get("note") or "")
+        self.scale = str(table.get("scale") or "")
+        self.axes: Mapping[str, Mapping[str, Any]] = table.get("axes") or {}
+        self.figures: Sequence[Mapping[str, Any]] = table.get("figures") or ()
+        named = table.get("published") or ()
+        self.published = tuple((str(one["paper"]), str(one["table"])) for one in named)
         self.tasks = {label: _task(label, task) for label, task in table["tasks"].items()}
         self.entries = tuple(dict.fromkeys(_entry(record) for record in table["jobs"]))
         tested = {(e.test_task, e.train_task) for e in self.entries if e.kind == self.result_kind}
@@ -99,11 +116,15 @@ class SuiteResults:
         self._outcomes: dict[tuple[Line, str, str, str], Outcome] = {}
         self._by_place: dict[tuple[Line, str | None], list[str]] = {}
         self._seeds: dict[str, int] = {}
+        self._bases = {self.line_of(e): e.base for e in self.entries if e.base}
+        self._asked: dict[tuple[Line, str | None], set[int | None]] = {}
         for entry in self.entries:
+            place = self.line_of(entry), entry.test_task
+            self._asked.setdefault(place, set()).add(entry.train_seed)
             # a job under several seeds is of a method without training: the first stands for all
             self._seeds.setdefault(entry.job, entry.train_seed or 0)
             if entry.kind in ("fit", "evaluate"):
-                jobs = self._by_place.setdefault((self.line_of(entry), entry.test_task), [])
+                jobs = self._by_place.setdefault(place, [])
                 if entry.job not in jobs:
                     jobs.append(entry.job)
 
@@ -150,8 +171,13 @@ class SuiteResults:
 
     def method_name(self, line: Line) -> str:
         """The registry's name, which the label may not say."""
-        jobs = [self.job(e.job) for e in self.entries if self.line_of(e) == line]
+        own = (e for e in self.entries if self.line_of(e) == line and e.kind != "backbone")
+        jobs = [self.job(e.job) for e in own]
         return next((str(job["method"]) for job in jobs if job.get("method")), line.method)
+
+    def base_of(self, line: Line) -> str:
+        """The label of the method that a line of an ablation is a setting of; else its own."""
+        return self._bases.get(line) or self.label(line)
 
     def long_label(self, line: Line) -> str:
         """The label, with the training task where the suite trains on several."""
@@ -235,10 +261,7 @@ class SuiteResults:
         )
 
     def _expected(self, line: Line, task: str) -> int:
-        seeds = {
-            e.train_seed for e in self.entries if self.line_of(e) == line and e.test_task == task
-        }
-        return min(len(seeds), len(self.evaluations(line, task)))
+        return min(len(self._asked.get((line, task), ())), len(self.evaluations(line, task)))
 
     def failure(self, line: Line, keys: Sequence[str], task: str) -> str:
         """How the first of a line's jobs on a task that did not end well ended; empty if none."""
@@ -254,6 +277,7 @@ class SuiteResults:
 
 
 def _task(label: str, task: Mapping[str, Any]) -> TaskInfo:
+    column = task.get("published") or {}
     return TaskInfo(
         label=label,
         title=str(task.get("title") or label),
@@ -261,6 +285,8 @@ def _task(label: str, task: Mapping[str, Any]) -> TaskInfo:
         config=task.get("config") or {},
         dataset=str(task.get("dataset") or ""),
         protocol=str(task.get("protocol") or ""),
+        published={name: str(value) for name, value in column.items() if value is not None},
+        fallback=str(task.get("fallback") or ""),
     )
 
 
@@ -275,4 +301,7 @@ def _entry(record: Mapping[str, Any]) -> Entry:
         test_task=record.get("test_task"),
         train_seed=None if seed is None else int(seed),
         question=str(record.get("question") or ""),
+        published=str(record.get("published") or ""),
+        base=str(record.get("base") or ""),
+        settings=tuple((str(k), str(v)) for k, v in (record.get("settings") or {}).items()),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.figures.style import PAGE, house_style, line_styles, shortened
+from reports.figures.style import MARKERS, PAGE, house_style, line_styles, shortened
 from reports.measurements import Answer, answers
 from reports.suite_results import SuiteResults
 from reports.tables.robustness import attack_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MOST = 10  # lines of a panel that can still be told apart
 DRAWN = 8  # of more, the best so many
 COLUMNS = 2
-MARKERS = "osD^vP<>pX"  # colours come back where there are many methods
 KINDS = {"pgd": "-", "gaussian": "--"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from reports.ablations import main_lines
 from reports.suite_results import OWN_STOP, Line, SuiteResults, TaskInfo
 
 Image = NDArray[np.float32]
@@ -56,7 +57,7 @@ class Scene:
 
 def load_scene(results: SuiteResults, task: TaskInfo) -> Scene | None:
     """The first sample that most methods have kept, with each method's image of it."""
-    files = {line: _artifacts(results, line, task) for line in results.lines}
+    files = {line: kept_samples(results, line, task) for line in main_lines(results)}
     counts: dict[str, int] = {}
     for found in files.values():
         for name in found:
@@ -85,7 +86,7 @@ def load_scene(results: SuiteResults, task: TaskInfo) -> Scene | None:
     return Scene(subject, sample, reference, shown, window, white, zoom, gain)
 
 
-def _artifacts(results: SuiteResults, line: Line, task: TaskInfo) -> dict[str, Path]:
+def kept_samples(results: SuiteResults, line: Line, task: TaskInfo) -> dict[str, Path]:
     """Kept images by the name of their sample: of the first seed, at the method's own stop."""
     for key in results.evaluations(line, task.label):
         own_stop = (key, OWN_STOP, "psnr") in results.folder.evaluations

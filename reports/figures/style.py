@@ -23,6 +23,7 @@ DPI = 200
 # Okabe and Ito's palette, told apart with every common kind of colour blindness. Without its
 # yellow, which is too light for a line on white, and without black, which is the reference's.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4A1E", "#6A6A6A")
+MARKERS = "osD^vP<>pX"  # for points; colours come back where there are many methods
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.2, 1, 1.2)))  # where the palette begins again
 
 _SETTINGS: dict[str, Any] = {
@@ -60,16 +61,21 @@ def house_style() -> Iterator[None]:
 
 
 def line_styles(results: SuiteResults) -> dict[Line, dict[str, Any]]:
-    """Colour and dashes of every line: a method's are the same in all suites of a folder."""
+    """Colour and dashes of every line: a method's are the same in all suites of a folder.
+
+    Settings of a method have its colour, and share dashes where there are many.
+    """
     labels: dict[str, None] = {}
     for table in results.folder.suites.values():
-        labels.update(dict.fromkeys(str(job["method"]) for job in table["jobs"]))
+        labels.update(dict.fromkeys(str(job.get("base") or job["method"]) for job in table["jobs"]))
     order = {label: index for index, label in enumerate(labels)}
-    styles = {}
+    names = {results.line_of(e): e.base or e.method for e in results.entries}
+    styles, turns = {}, dict.fromkeys(order, 0)
     for line in results.lines:
-        twins = [other for other in results.lines if other.method == line.method]
-        index = order[line.method]
-        turn = index // len(PALETTE) + twins.index(line)
+        name = names[line]
+        index = order[name]
+        turn = index // len(PALETTE) + turns[name]
+        turns[name] += 1
         styles[line] = {"color": PALETTE[index % len(PALETTE)], "ls": DASHES[turn % len(DASHES)]}
     return styles
 

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from reports.ablations import main_lines
 from reports.figures.lipschitz import threshold
 from reports.figures.style import COLUMN, file_name, house_style, line_styles, shortened
 from reports.suite_results import Line, SuiteResults
@@ -62,7 +63,7 @@ def _training_figure(results: SuiteResults) -> tuple[str, Figure] | None:
     panels = [panel for panel in PANELS if any(_has(results, m) for m in panel.metrics)]
     if not panels:
         return None
-    lines = [line for line in results.lines if _trained(results, line)]
+    lines = [line for line in main_lines(results) if _trained(results, line)]
     styles = line_styles(results)
     rows = math.ceil(len(lines) / 2)
     legend, above, below, panel = 0.16 * rows + 0.1, 0.05, 0.42, 1.25  # inches

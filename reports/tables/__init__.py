@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.suite_results import SuiteResults
+from reports.tables.ablation import ablation_table
 from reports.tables.batches import batches_table
 from reports.tables.bounds import bounds_table
 from reports.tables.claims import claims_table
@@ -11,6 +12,7 @@ from reports.tables.cost import cost_table
 from reports.tables.evaluations import evaluations_table
 from reports.tables.guarantees import guarantees_table
 from reports.tables.memory import memory_table
+from reports.tables.paper import paper_tables
 from reports.tables.robustness import robustness_table
 from reports.tables.shift import shift_table
 from reports.tables.stability import stability_table
@@ -21,6 +23,7 @@ from reports.tables.time import time_table
 
 __all__ = [
     "Table",
+    "ablation_table",
     "all_tables",
     "batches_table",
     "bounds_table",
@@ -30,6 +33,7 @@ __all__ = [
     "evaluations_table",
     "guarantees_table",
     "memory_table",
+    "paper_tables",
     "robustness_table",
     "shift_table",
     "stability_table",
@@ -42,10 +46,11 @@ __all__ = [
 
 def all_tables(results: SuiteResults) -> list[Table]:
     """Every table that the suite has something for, in reading order."""
-    tables = []
+    tables = [*paper_tables(results)]
     if results.result_kind != "measure":  # something is trained
-        tables += [summary_table(results), subjects_table(results), stopping_table(results)]
-        tables += [comparison_table(results), stability_table(results)]
+        tables = [summary_table(results), *tables]
+        tables += [subjects_table(results), stopping_table(results)]
+        tables += [ablation_table(results), comparison_table(results), stability_table(results)]
         tables += [guarantees_table(results), cost_table(results)]
     tables += [robustness_table(results), shift_table(results)]
     tables += [claims_table(results), bounds_table(results), evaluations_table(results)]

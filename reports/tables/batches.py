@@ -64,8 +64,15 @@ def batches_table(results: SuiteResults) -> Table:
 def _papers(
     results: SuiteResults, found: Sequence[Answer]
 ) -> dict[tuple[Line, str, int], Published]:
-    """Published largest batches, by line, task and bytes of the GPU."""
-    cells = [item for item in load_published() if item.metric == "max batch"]
+    """Published largest batches, by line, task and bytes of the GPU.
+
+    Without those of a table that the suite is about: ``paper_tables`` has it whole.
+    """
+    cells = [
+        item
+        for item in load_published()
+        if item.metric == "max batch" and (item.paper, item.table) not in results.published
+    ]
     papers = {}
     for answer in found:
         name = results.method_name(answer.line)

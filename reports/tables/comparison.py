@@ -29,17 +29,19 @@ def comparison_table(results: SuiteResults) -> Table:
         if best is None or len(outcomes) < 2:
             continue
         for line, outcome in outcomes.items():
-            found, status = _compared(results, task.label, line, best)
+            found, status = compared(results, task.label, line, best, "best")
             cells = [Cell(status, failed=True), Cell(NONE), Cell(NONE)]
             if line == best:
                 text = "best" + reservation(outcome)
                 cells = [Cell(text, best=True, sort=0.0), Cell(NONE), Cell(NONE)]
             elif found is not None:
-                cells = _cells(found, reservation(outcome))
+                cells = difference_cells(found, reservation(outcome))
             rows.append([Cell(task.label), *stub(results, line), *cells])
             record = identity(results, line, task.label)
             record["compared_with"] = results.long_label(best)
-            records.append(record | _tidy(found) | {"status": status or outcome.status or "ok"})
+            records.append(
+                record | difference_record(found) | {"status": status or outcome.status or "ok"}
+            )
     return Table(
         name="comparison",
         title="PSNR differences to the best",
@@ -59,24 +61,27 @@ def _best(outcomes: Mapping[Line, Outcome]) -> Line | None:
     return max(whole or means, key=means.__getitem__, default=None)
 
 
-def _compared(
-    results: SuiteResults, task: str, line: Line, best: Line
+def compared(
+    results: SuiteResults, task: str, line: Line, other: Line, called: str
 ) -> tuple[Comparison | None, str]:
-    """The comparison; else, in words, why there is none."""
-    outcome, of_best = (results.outcome(which, task, METRIC) for which in (line, best))
+    """The line less the other one, which is ``called`` so; else, in words, why there is none."""
+    outcome, of_other = (results.outcome(which, task, METRIC) for which in (line, other))
     if outcome.summary is None:
         return None, outcome.status or "no PSNR"
-    for whose, missing in (("", outcome.missing), ("best: ", of_best.missing)):
+    if of_other.summary is None:
+        return None, f"{called}: {of_other.status or 'no PSNR'}"
+    for whose, missing in (("", outcome.missing), (f"{called}: ", of_other.missing)):
         if missing:
             return None, f"{whose}{missing} not finite"
     try:
-        a, b = (results.scores(which, task, METRIC) for which in (line, best))
+        a, b = (results.scores(which, task, METRIC) for which in (line, other))
         return compare(a, b), ""
     except InputError:
         return None, "other samples"
 
 
-def _cells(found: Comparison, note: str) -> list[Cell]:
+def difference_cells(found: Comparison, note: str) -> list[Cell]:
+    """Difference, interval, and on how many subjects the line is better."""
     interval = NONE
     if found.low is not None and found.high is not None:
         interval = f"{signed(found.low)} to {signed(found.high)}"
@@ -88,7 +93,8 @@ def _cells(found: Comparison, note: str) -> list[Cell]:
     ]
 
 
-def _tidy(found: Comparison | None) -> dict[str, Any]:
+def difference_record(found: Comparison | None) -> dict[str, Any]:
+    """The same, not rounded."""
     return {
         "condition": "{}",
         "metric": METRIC,
@@ -111,13 +117,20 @@ def _caption(results: SuiteResults) -> list[str]:
     ]
     if several:
         lines.append("Training seeds are paired where both lines have the same.")
+    return [*lines, *interval_caption(results)]
+
+
+def interval_caption(results: SuiteResults) -> list[str]:
+    """How the intervals of differences come about, and where there are none."""
+    lines: list[str] = []
     counts = [n for task in results.test_tasks for n in subject_counts(results, task)[0]]
     if any(n >= MIN_SUBJECTS for n in counts):
+        several = len(results.train_seeds) > 1
         drawn = "subjects and, independently, training seeds" if several else "subjects"
         lines += [
             f"Interval: percentile bootstrap of the mean over {drawn}, {RESAMPLES:,} resamples. "
             "Where it contains 0, the order of the two is not settled.",
-            "Intervals are not corrected for multiple comparisons, nor for the best line having "
+            "Intervals are not corrected for multiple comparisons, nor for a best line having "
             "been found on the same data.",
         ]
     if any(n < MIN_SUBJECTS for n in counts):

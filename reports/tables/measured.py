@@ -160,6 +160,16 @@ def _texts(flag: str) -> list[str]:
     return found
 
 
+def reasons(flags: Iterable[str]) -> list[tuple[str, int]]:
+    """Why rows are flagged, those that differ in numbers alone as one, and how many rows there are
+    of each.
+    """
+    alike: dict[str, list[str]] = {}
+    for text in (text for flag in flags for text in _texts(flag)):
+        alike.setdefault(_NUMBER.sub("#", text), []).append(text)
+    return [(merged(texts), len(texts)) for texts in alike.values()]
+
+
 def merged(texts: Sequence[str]) -> str:
     """Texts that differ in their numbers alone as one, with ranges."""
     columns = list(zip(*(_NUMBER.findall(text) for text in texts), strict=True))

@@ -13,14 +13,17 @@ LABEL = "Other data and protocol; for orientation only."
 
 
 def published_table(results: SuiteResults) -> Table:
-    """PSNR and SSIM of the suite's methods, at its accelerations. No rows: nothing matches."""
+    """PSNR and SSIM of the suite's methods, at its accelerations. No rows: nothing matches.
+
+    A suite that names the tables it is about has those, whole, instead (``paper_tables``).
+    """
     names = _registry_names(results)
     cells: dict[tuple[str, ...], dict[str, Published]] = {}
-    for item in load_published():
+    for item in () if results.published else load_published():
         if item.metric not in ("psnr", "ssim") or item.method not in names or item.value is None:
             continue
         if any(_matches(item, task) for task in results.test_tasks):
-            place = (item.method, item.variant, item.condition, item.dataset, _source(item))
+            place = (item.method, item.variant, item.condition, item.dataset, item.source)
             cells.setdefault(place, {})[item.metric] = item
     places = sorted(cells, key=lambda place: (place[2], place[3], names.index(place[0])))
     return Table(
@@ -72,11 +75,3 @@ def _notes(cells: Mapping[tuple[str, ...], Mapping[str, Published]]) -> list[str
         if item.note
     ]
     return list(dict.fromkeys(notes))
-
-
-def _source(item: Published) -> str:
-    return (
-        f"{item.paper}, table {item.table}"
-        if item.table.isdigit()
-        else f"{item.paper}, {item.table}"
-    )

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reports.tables.table import Cell, Table
 
@@ -167,7 +167,9 @@ def terminal(table: Table) -> rich.table.Table:
     shown.caption_justify = "left"
     for index in kept:
         text, name = index < len(table.stub), table.columns[index]
-        shown.add_column(Text(name.replace(": ", "\n")), justify="left" if text else "right")
+        justify: Literal["left", "right"] = "left" if text else "right"
+        # what is too wide is folded, not cut off
+        shown.add_column(Text(name.replace(": ", "\n")), justify=justify, overflow="fold")
     for whole_row in table.rows:
         row = [whole_row[index] for index in kept]
         styles = ["bold" if cell.best else "red" if cell.failed else "" for cell in row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +102,12 @@ def significant(value: float | None) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def signed(value: float | None) -> str:
-    """A difference with two decimals and its sign, which zero has not."""
+def signed(
+    value: float | None, show: Callable[[float], str] = lambda value: number(value, 2)
+) -> str:
+    """A difference (two decimals unless ``show`` says how) and its sign, which zero has not."""
     if value is None or not math.isfinite(value):
         return NONE
-    text = number(abs(value), 2)
-    return text if float(text.replace(",", "")) == 0 else f"{'+' if value > 0 else '-'}{text}"
+    text = show(abs(value))
+    zero = not any(digit in "123456789" for digit in text.partition("e")[0])
+    return text if zero else f"{'+' if value > 0 else '-'}{text}"

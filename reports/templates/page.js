@@ -23,3 +23,11 @@ for (const table of document.querySelectorAll("table")) {
     body.append(...rows);
   }));
 }
+
+// A link to a job opens it.
+const openTarget = () => {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+};
+addEventListener("hashchange", openTarget);
+openTarget();
