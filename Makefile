@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint readme clean
+.PHONY: help install bench test lint readme docs clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -34,7 +34,11 @@ lint: install ## ruff, its formatter and mypy
 test: lint ## lint, then pytest (more options: PYTEST_ARGS="...")
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-readme: bench ## put the tables of results/runs into README.md
+docs: install ## the documentation site, into site/
+	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+readme: bench ## put the tables of results/runs into README.md and docs/results.md
 	$(BIN)/python docs/update_readme.py
 
 clean: ## remove .venv, build outputs and caches; results stay

@@ -112,6 +112,9 @@ FILES = {
         "github.com/mouryarahul/SR-MCNet",
         pictures=False,
     ),
+    "set14": Licence(
+        "Set14", "customary benchmark images: original terms not stated", pictures=False
+    ),
     "t91": Licence(
         "T91",
         "customary training images: original terms not stated; copied from a repository under MIT",
@@ -135,7 +138,11 @@ FILES = {
 }
 
 # what a shipped split trains on, which rows of tests do not name
-SPLITS = {"t91-set5": ("t91", "set5"), "train400-bsd68": ("train400_gray180", "bsd68_gray")}
+SPLITS = {
+    "t91-set5": ("t91", "set5"),
+    "t91-set14": ("t91", "set14"),
+    "train400-bsd68": ("train400_gray180", "bsd68_gray"),
+}
 
 # datasets that the user has got from their owners, by layout: their terms came with them
 LAYOUTS = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.statistics import Scores, summarise_scores
+from reports.ablations import main_lines
 from reports.folder import Reading
 from reports.suite_results import Line, SuiteResults
 
@@ -78,6 +79,12 @@ def answers(results: SuiteResults, question: str) -> list[Answer]:
         return tasks.get(wanted[0], len(tasks)), lines.get(wanted[1], len(lines))
 
     return [_answer(results, *wanted, jobs[wanted]) for wanted in sorted(jobs, key=place)]
+
+
+def as_they_are(results: SuiteResults, found: Sequence[Answer]) -> list[Answer]:
+    """Of methods as they are, which figures have room for; all, if there are only settings."""
+    kept = set(main_lines(results))
+    return [answer for answer in found if answer.line in kept]
 
 
 def _answer(results: SuiteResults, task: str, line: Line, keys: Sequence[str]) -> Answer:

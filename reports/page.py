@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.store import UNAVAILABLE
@@ -90,7 +91,7 @@ def _job(results: SuiteResults, key: str, entries: Sequence[Entry]) -> dict[str,
         "environment": "environment",
     }
     details = {shown: job.get(name) for shown, name in names.items()}
-    details["log"] = _log(results, key)
+    details["log"] = log_tail(results.folder.directory / "jobs" / key / "log.txt")
     return {
         "key": key,
         "kind": " ".join(filter(None, (entries[0].kind, entries[0].question))),
@@ -113,17 +114,16 @@ def _where(entry: Entry) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _log(results: SuiteResults, key: str) -> str:
-    """The end of the job's log, as it would look in a terminal."""
-    path = results.folder.directory / "jobs" / key / "log.txt"
+def log_tail(path: Path, most: int = LOG_TAIL) -> str:
+    """The end of a job's log, as it would look in a terminal; empty if there is none."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
         # a sign has four bytes at most
-        skipped = file.seek(max(0, path.stat().st_size - 4 * LOG_TAIL))
+        skipped = file.seek(max(0, path.stat().st_size - 4 * most))
         text = file.read().decode(errors="replace")
     shown = _UNSEEN.sub("", text).rstrip()
-    return ("…" if skipped or len(shown) > LOG_TAIL else "") + shown[-LOG_TAIL:]
+    return ("…" if skipped or len(shown) > most else "") + shown[-most:]
 
 
 def _pretty(value: Any) -> str:

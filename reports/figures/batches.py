@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bench.measure.batch_size import parse_size
 from reports.figures.style import COLUMN, house_style, line_styles, shortened
-from reports.measurements import Answer, answers, largest
+from reports.measurements import Answer, answers, as_they_are, largest
 from reports.suite_results import SuiteResults
 from reports.tables.measured import settings
 from reports.tables.table import number
@@ -39,7 +39,7 @@ def batches_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
     found = answers(results, "batch-size")
     gpus = sorted(settings(found, "gpu"), key=parse_size)
     panels: dict[str, list[Bars]] = {}
-    for answer in found:
+    for answer in as_they_are(results, found):
         bars = _bars(answer, gpus)
         if bars.sizes:
             panels.setdefault(answer.task, []).append(bars)

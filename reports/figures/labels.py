@@ -41,6 +41,7 @@ def name_points(
     for x, low, high in bars:
         left, bottom, right, top = axis.transData.transform([(x, low), (x, high)]).ravel()
         taken.append((left - 1, bottom, right + 1, top))
+    frame = axis.get_window_extent().padded(-3)
     # the lonely ones first: names in a crowd have to move anyway
     for number in np.argsort(-_nearest(places), kind="stable").tolist():
         text = axis.annotate(
@@ -58,7 +59,7 @@ def name_points(
         half = np.array([extent.width, extent.height]) / 2
         middles = places[number] + DIRECTIONS * (DISTANCES * pixels + half)
         boxes = np.concatenate([middles - half, middles + half], axis=1)
-        wrong = _shared(boxes, np.array(taken)).sum(1) + _outside(boxes, axis.get_window_extent())
+        wrong = _shared(boxes, np.array(taken)).sum(1) + _outside(boxes, frame)
         wrong += (_closest(boxes, places) != number) * half.prod()  # it would seem another's
         best = int(np.argmin(np.round(wrong, 3)))  # the nearest of equally good ones
         text.set_position(tuple((middles[best] - places[number]) / pixels))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from reports.figures.style import COLUMN, house_style, line_styles, shortened
-from reports.measurements import Answer, answers
+from reports.measurements import Answer, answers, as_they_are
 from reports.suite_results import SuiteResults
 from reports.tables.memory import smallest_batch, training_peak
 from reports.tables.table import size
@@ -25,7 +25,7 @@ def memory_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
     found = answers(results, "memory")
     batch = smallest_batch(found)
     panels: dict[str, list[tuple[Answer, float]]] = {}
-    for answer in found:
+    for answer in as_they_are(results, found):
         peak = training_peak(answer, batch)
         if peak is not None:
             panels.setdefault(answer.task, []).append((answer, peak))

@@ -96,10 +96,11 @@ def _draw(results: SuiteResults, panels: Sequence[Panel]) -> Figure:
     figure = Figure(figsize=(width, height), dpi=DPI)
     styles, every = line_styles(results), main_lines(results)
     markers = {line: MARKERS[number % len(MARKERS)] for number, line in enumerate(every)}
+    drawn: list[Axes] = []  # with one scale of PSNR
     for number, panel in enumerate(panels):
         corner = (number * COLUMN + left) / width, below / height
         size = (COLUMN - left - right) / width, (height - above - below) / height
-        axis = figure.add_axes((*corner, *size))
+        axis = figure.add_axes((*corner, *size), sharey=drawn[0] if drawn else None)
         for line, (cost, outcome) in panel.points.items():
             _point(axis, cost, outcome, str(styles[line]["color"]), markers[line])
         _scales(axis, panel)
@@ -107,6 +108,8 @@ def _draw(results: SuiteResults, panels: Sequence[Panel]) -> Figure:
         axis.set_ylabel("PSNR [dB]")
         axis.grid(color="0.92", linewidth=0.5)
         axis.set_axisbelow(True)
+        drawn.append(axis)
+    for axis, panel in zip(drawn, panels, strict=True):  # names need all limits to stand
         places = [(cost, o.summary.mean) for cost, o in panel.points.values() if o.summary]
         name_points(axis, places, _names(results, panel), _bars(panel))
     return figure
@@ -145,7 +148,7 @@ def _scales(axis: Axes, panel: Panel) -> None:
     costs = [cost for cost, _ in panel.points.values()]
     if panel.logarithmic and min(costs) > 0:
         axis.set_xscale("log")
-        axis.set_xlim(min(costs) / 1.8, max(costs) * 1.8)
+        axis.set_xlim(min(costs) / 2.2, max(costs) * 2.2)
         axis.xaxis.set_minor_formatter(NullFormatter())
         if max(costs) < 30 * min(costs):  # else there would be one number on the axis, or none
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

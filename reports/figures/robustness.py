@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.figures.style import MARKERS, PAGE, house_style, line_styles, shortened
-from reports.measurements import Answer, answers
+from reports.measurements import Answer, answers, as_they_are
 from reports.suite_results import SuiteResults
 from reports.tables.robustness import attack_of
 
@@ -37,7 +37,8 @@ class Curve:
 def robustness_figures(results: SuiteResults) -> Iterator[tuple[str, str, Figure]]:
     """Name, caption and figure: a panel for each task. Nothing where it was not asked."""
     panels: dict[str, list[Curve]] = {}
-    for answer in answers(results, "robustness"):
+    asked = answers(results, "robustness")
+    for answer in as_they_are(results, asked):
         curve = _curve(answer)
         if curve is not None:
             panels.setdefault(answer.task, []).append(curve)

@@ -17,6 +17,7 @@ from bench.store import Result, Row, Store
 
 HOSTILE = "<script>alert(1)</script>"
 AWKWARD = "mol_lr 100%"
+LOG = "0 %\r50 %\r\x1b[32m100 %\x1b[0m\n" + f"step 1: <i>{HOSTILE}</i>\n" * 500 + "the last line\n"
 
 # label -> registry name, mean PSNR [dB] on the task with 30 subjects, iterates
 METHODS: dict[str, tuple[str, float, bool]] = {
@@ -64,6 +65,12 @@ def draw_image(subject: int, size: int = 32) -> NDArray[np.float32]:
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     disc = (x**2 + y**2 < 0.7).astype(np.float32)
     return np.asarray(disc * (0.5 + 0.3 * rng.random((size, size))), np.float32)
+
+
+def residuals() -> dict[str, NDArray[np.float32]]:
+    """Of a method with two stages, at its own stop, and of its converged pass."""
+    lengths = {"residual_0": 5, "residual_1": 7, "converged_residual_0": 30}
+    return {name: np.geomspace(1, 1e-3, n, dtype=np.float32) for name, n in lengths.items()}
 
 
 @dataclass
@@ -121,6 +128,7 @@ class Synthetic:
             "bibtex": f"@article{{{name}, title = {{On {name}}}}}",
         }
         self.store.write_job(key, description)
+        (self.store.folder(key) / "log.txt").write_text(LOG)
         environment = {"device": "cpu", "threads": 1, "torch": "2.13.0", "python": "3.11"}
         error = "" if status == "ok" else "the loss is nan at step 173 & <b>no more</b>"
         self.store.write_result(key, Result(status, error, 61.5, 113155, environment))
@@ -228,6 +236,7 @@ class Synthetic:
             reconstruction=image.astype(np.float32),
             data_range=np.float32(peak),
             psnr=np.float32(-20 * math.log10(np.sqrt(np.mean((image - reference) ** 2)) / peak)),
+            **(residuals() if METHODS[method][2] else {}),
         )
 
 

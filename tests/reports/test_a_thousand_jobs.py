@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from pathlib import Path
@@ -16,13 +15,13 @@ from reports import write_report
 if TYPE_CHECKING:
     from conftest import Synthetic
 
-METHODS, SETTINGS, SEEDS, TASKS = 10, 15, 10, 3
+METHODS, SETTINGS, SEEDS, TASKS = 10, 15, 20, 1
 SAMPLES, METRICS, STEPS = 10, 8, 40
-SECONDS = 20.0  # of one processor: a busy machine is not the report's fault
+SECONDS = 20.0  # of one processor: others on the same machine are not the report's fault
 
 
 def make(synthetic: Synthetic, root: Path) -> None:
-    """10 methods and 15 settings of the first one, each with 10 seeds, tested on 3 tasks.
+    """10 methods and 15 settings of the first one, each with 20 seeds, tested on one task.
 
     Written by hand: the store waits for the disk at every file.
     """
@@ -36,7 +35,7 @@ def make(synthetic: Synthetic, root: Path) -> None:
         label = {"method": method, "variant": "", "base": base, "settings": settings}
         for seed in range(SEEDS):
             for place, test in enumerate([None, *tasks]):
-                key = f"{number:02d}{seed}{place}"
+                key = f"{number:02d}-{seed:02d}-{place}"
                 kind = "fit" if test is None else "evaluate"
                 rows = fit_rows(key, seed) if test is None else evaluate_rows(key, number, seed)
                 write(root / "jobs" / key, kind, method, rows)
@@ -115,9 +114,8 @@ def large(synthetic: Synthetic, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_thousand_jobs_are_reported_in_seconds(large: Path) -> None:
-    importlib.import_module("reports.figures.training")  # a process imports once
-    importlib.import_module("reports.tables")
+def test_a_thousand_jobs_are_reported_in_seconds(synthetic: Synthetic, large: Path) -> None:
+    write_report(synthetic.root, ["csv", "png"])  # imports are of the process, not of the report
     started = time.process_time()
     report = write_report(large)
     taken = time.process_time() - started

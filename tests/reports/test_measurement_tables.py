@@ -15,6 +15,7 @@ import pytest
 
 from bench.store import Result, Row, Store
 from reports import write_report
+from reports.figures.batches import batches_figures
 from reports.figures.memory import memory_figures
 from reports.figures.robustness import DRAWN, robustness_figures
 from reports.folder import load_folder
@@ -327,6 +328,18 @@ def test_batches_are_capped_and_told_with_and_without_penalty(results: SuiteResu
     assert line(table, "modl", "–")["8GB: even"] == "1"
     assert "Without a training step: mnm-mol." in table.caption
     assert any("0.5GB" in sentence for sentence in table.caption)
+
+
+def test_bars_are_the_largest_batches_with_the_penalty(results: SuiteResults) -> None:
+    ((_, caption, figure),) = batches_figures(results)
+    (axis,) = figure.axes
+    names = [text.get_text() for text in axis.get_yticklabels()]
+    assert dict(zip(names, (text.get_text() for text in axis.texts), strict=True)) == {
+        "mol": "7",
+        "modl": "1",
+        "mol-lr": "1",
+    }
+    assert "penalty included" in caption and "≥" not in caption
 
 
 def test_evaluations_shift_and_time(results: SuiteResults) -> None:

@@ -1,0 +1,49 @@
+"""Every shipped suite runs at scale smoke by one command, and leaves what it promises.
+
+Two of them in CI; the rest by `make test PYTEST_ARGS="-m slow tests/bench/test_smoke_suites.py"`,
+about an hour on two cores.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.store import load_jobs
+from bench.suite_files import load, shipped
+
+IN_CI = ("mcnet-table1", "question-basin")
+# collections; released weights need data; checkpoints that ci has already
+OTHERWISE = ("full", "released-weights", "real-brain", "tasks-real", "ci-checkpoints")
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in IN_CI else pytest.mark.slow)
+        for name in shipped()
+        if name not in OTHERWISE
+    ],
+)
+def test_a_suite_runs_at_scale_smoke(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.cli", "run", name, "--scale", "smoke", "--quiet"]
+    embedded = {key: value for key, value in os.environ.items() if key != "EQUIBENCH_DATA"}
+    ran = subprocess.run(
+        [*command, "--out", tmp_path], env=embedded, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert set(load_jobs(tmp_path)["status"]) == {"ok"}
+    report, suite = tmp_path / "report" / name, load(name)
+    page = (report / "index.html").read_text()
+    assert "Scale smoke" in page
+    for number in range(len(suite.figures)):
+        assert (report / "figures" / f"answer-{number + 1}.pdf").stat().st_size > 1000
+    for published in suite.published:
+        assert list(report.glob(f"paper-*{published.table}.md")), published
+    fallbacks = {task.data for task in suite.tasks.values()} - {None}
+    assert not fallbacks or "in place of" in page
