@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.claims import Estimator
 from bench.config import build
+from bench.inference import Inference
 from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
 from bench.measure import quality
@@ -25,7 +26,6 @@ from bench.objective import on_device
 from bench.reconstructor import Reconstruction, Reconstructor, check
 from bench.store import Row, write_atomic
 from bench.task import Batch, Split, Task
-from bench.test_time import TestTime
 from bench.training import Report
 from bench.weights import load_checkpoint
 
@@ -45,7 +45,7 @@ class EvaluateConfig:
             that their fixed point is scored besides their stopping rule; 0 leaves it out.
         converged_max_iter: cap of that pass.
         lipschitz: estimates, at the reconstructions of the first ``lipschitz_samples``.
-        test_time: another stop or start than the method's own.
+        inference: another stop or start than the method's own.
     """
 
     split: Split = "test"
@@ -55,7 +55,7 @@ class EvaluateConfig:
     converged_max_iter: int = 200
     lipschitz: tuple[Estimator, ...] = ()
     lipschitz_samples: int = 2
-    test_time: TestTime = field(default_factory=TestTime)
+    inference: Inference = field(default_factory=Inference)
 
     def __post_init__(self) -> None:
         check(self.samples is None or self.samples >= 1, "samples", self.samples, "at least 1")
@@ -73,14 +73,14 @@ def evaluate(job: Job, context: Context, report: Report) -> int:
     load_checkpoint(method, context.store.checkpoint(job.requires[0]))
     method.eval()
     config = build(EvaluateConfig, job.settings, "evaluate")
-    stops = _stops(config.test_time.view(method), config)
+    stops = _stops(config.inference.view(method), config)
     samples = task.samples(config.split)[: config.samples]
     rows: list[Row] = []
     _warm_up(method, on_device(task.batch(config.split, [0]), torch.device(context.device)))
     for index in range(len(samples)):
         batch = on_device(task.batch(config.split, [index]), torch.device(context.device))
         wanted = config.lipschitz if index < config.lipschitz_samples else ()
-        start = config.test_time.first(method, batch)
+        start = config.inference.first(method, batch)
         scored = {stop: _score(view, batch, task, wanted, start) for stop, view in stops.items()}
         for condition, part in scored.items():
             rows += _rows(job, part, batch, config.split, condition)

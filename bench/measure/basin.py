@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from bench.inference import displaced
 from bench.measure.question import Measured, Subject
 from bench.objective import batch_psnr
 from bench.operators.norms import sample_norms
 from bench.reconstructor import Reconstructor, check
 from bench.task import Batch
-from bench.test_time import displaced
 
 
 @dataclass(frozen=True)

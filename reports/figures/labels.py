@@ -32,15 +32,17 @@ def name_points(
 ) -> None:
     """A name for every point (in data coordinates), each at the nearest place that is free.
 
-    A name that had to go further has a thin line to its point. The axes must have their limits.
+    A name that had to go further has a thin line to its point. The axes are to keep their limits.
     ``bars``: x, and both ends, of what is drawn besides.
     """
+    axis.get_xlim(), axis.get_ylim()  # limits that are still to be found
     pixels = axis.figure.dpi / 72
     places = axis.transData.transform(np.array(points, np.float64))
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in places]
+    lines = []
     for x, low, high in bars:
         left, bottom, right, top = axis.transData.transform([(x, low), (x, high)]).ravel()
-        taken.append((left - 1, bottom, right + 1, top))
+        lines.append((left - 1, bottom, right + 1, top))
     frame = axis.get_window_extent().padded(-3)
     # the lonely ones first: names in a crowd have to move anyway
     for number in np.argsort(-_nearest(places), kind="stable").tolist():
@@ -59,7 +61,8 @@ def name_points(
         half = np.array([extent.width, extent.height]) / 2
         middles = places[number] + DIRECTIONS * (DISTANCES * pixels + half)
         boxes = np.concatenate([middles - half, middles + half], axis=1)
-        wrong = _shared(boxes, np.array(taken)).sum(1) + _outside(boxes, frame)
+        wrong = 100 * (_shared(boxes, np.array(taken)).sum(1) + _outside(boxes, frame))
+        wrong += _shared(boxes, np.array(lines).reshape(-1, 4)).sum(1)  # a bar can be read through
         wrong += (_closest(boxes, places) != number) * half.prod()  # it would seem another's
         best = int(np.argmin(np.round(wrong, 3)))  # the nearest of equally good ones
         text.set_position(tuple((middles[best] - places[number]) / pixels))

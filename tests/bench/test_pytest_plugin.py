@@ -10,7 +10,6 @@ from pathlib import Path
 from bench import golden
 
 OWN = '''
-import torch
 from bench.reconstructor import Reconstruction, Reconstructor
 
 

@@ -111,7 +111,7 @@ def test_an_axis_of_the_training_task_trains_elsewhere_and_tests_in_place() -> N
 
 
 def test_a_setting_at_test_time_retrains_nothing() -> None:
-    axes = {"stop": {"field": "evaluate.test_time.fixed_iterations", "values": [2, 4]}}
+    axes = {"stop": {"field": "evaluate.inference.fixed_iterations", "values": [2, 4]}}
     plan = expand(suite(axes=axes, ablate=["stop"]))
     kinds = [job.kind for job in plan.jobs.values()]
     assert kinds.count("fit") == 1 and kinds.count("evaluate") == 3

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import bench
+from bench.inference import Inference, displaced
 from bench.measure import basin
 from bench.measure.basin import BasinConfig
 from bench.measure.question import Measured, Subject
 from bench.reconstructor import Recipe
-from bench.test_time import TestTime, displaced
 from methods.equilibrium import EquilibriumConfig, SolverConfig
 from methods.equilibrium_method import EquilibriumMethod, EquilibriumMethodConfig
 
@@ -92,7 +92,7 @@ def test_every_start_is_taken(name: str) -> None:
     cls = bench.registry.method_class(name)
     method = bench.create_method(name, **cls.small(task)).eval()
     for start in ("adjoint", "zero", "random"):
-        first = TestTime(start=start, distance=0.3).first(method, batch)
+        first = Inference(start=start, distance=0.3).first(method, batch)
         with torch.no_grad():
             image = method.reconstruct(batch.y, batch.physics, first).image
         assert image.shape == batch.x.shape and bool(image.isfinite().all()), start
@@ -103,7 +103,7 @@ def test_a_stop_at_test_time_is_the_solvers() -> None:
     batch = task.batch("test", [0])
     method = bench.create_method("mol-lr", task, variant="stable", width=8).eval()
     with torch.no_grad():
-        view = replace(TestTime(), fixed_iterations=3).view(method)
+        view = replace(Inference(), fixed_iterations=3).view(method)
         (trace,) = view.reconstruct(batch.y, batch.physics).traces
     assert trace.evaluations.tolist() == [3]
-    assert TestTime().view(method) is method
+    assert Inference().view(method) is method

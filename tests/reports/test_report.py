@@ -213,7 +213,8 @@ def test_what_an_earlier_report_wrote_goes_and_nothing_else(
     synthetic: Synthetic, tmp_path: Path
 ) -> None:
     type(synthetic)(tmp_path).write()
-    small = write_report(tmp_path).directory / "small"
+    small = write_report(tmp_path, ["markdown", "latex", "csv"]).directory / "small"
+    (small / "figures").mkdir()
     (small / "paper.tex").write_text(r"\input{stopping.tex}")
     (small / "figures" / "notes.txt").write_text("mine")
     (small / "figures" / "training-of-before.png").write_bytes(b"old")
@@ -225,7 +226,7 @@ def test_what_an_earlier_report_wrote_goes_and_nothing_else(
     assert not (small / "stopping.md").exists()
     assert (small / "stopping.csv").exists()  # of a format that was not asked for
     assert (small / "figures" / "training-of-before.png").exists()
-    write_report(tmp_path)
+    write_report(tmp_path, ["latex", "csv", "png"])
     assert not [*small.glob("stopping.*"), *small.glob("figures/training-of-before.png")]
     kept = ("paper.tex", "table.tex", "rows.csv", "figures/reconstruction-4x.png")
     kept += ("figures/notes.txt",)

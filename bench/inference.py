@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from bench.task import Batch
 
 
 @dataclass(frozen=True)
-class TestTime:
+class Inference:
     """Another stop or another start than the method's own.
 
     Attributes:
@@ -23,8 +24,6 @@ class TestTime:
             reconstruction (relative to its norm), drawn once for each sample.
         distance: of a random start.
     """
-
-    __test__ = False  # for pytest: the name is a coincidence
 
     tol: float | None = None
     max_iter: int | None = None
@@ -65,8 +64,8 @@ def displaced(image: Tensor, distance: float, batch: Batch, draw: int = 0) -> Te
     """
     directions = []
     for sample, one in zip(batch.samples, image, strict=True):
-        name = f"{sample.subject}/{sample.sample}/{draw}".encode()
-        generator = torch.Generator().manual_seed(int.from_bytes(name, "big") % 2**63)
+        name = hashlib.sha256(f"{sample.subject}/{sample.sample}/{draw}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(name[:7], "big"))
         directions.append(torch.randn(one.shape, generator=generator).to(image))
     direction = torch.stack(directions)
     length = distance * sample_norms(image) / sample_norms(direction)
