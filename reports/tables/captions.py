@@ -21,7 +21,8 @@ def data_caption(results: SuiteResults) -> list[str]:
     for label in dict.fromkeys((*results.train_tasks, *results.trained_for.values())):
         task = results.tasks[label]
         if task not in results.test_tasks:
-            lines.append(f"{label}: {task.title}; {_measurements(task)}; for training only.")
+            parts = (task.title, task.fallback, _measurements(task), "for training only")
+            lines.append(f"{label}: {'; '.join(part for part in parts if part)}.")
     if len(results.train_tasks) == 1:
         lines.append(f"Trained on {results.train_tasks[0]}.")
     if results.trained_for:
@@ -76,6 +77,7 @@ def describe(task: TaskInfo, size: str) -> str:
     parts = [
         "" if task.title == task.label else task.title,
         task.dataset,
+        task.fallback,
         _measurements(task),
         size,
     ]

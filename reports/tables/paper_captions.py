@@ -45,7 +45,6 @@ def _data(results: SuiteResults, layout: Layout) -> list[str]:
     for place in layout.places:
         for task in layout.tasks[place]:
             ours = describe(task, _size(results, task)).rstrip(".")
-            ours += f"; {task.fallback}" if task.fallback else ""
             if layout.overall:
                 lines.append(f"Here: {ours}.")
                 continue

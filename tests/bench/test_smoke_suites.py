@@ -1,7 +1,7 @@
 """Every shipped suite runs at scale smoke by one command, and leaves what it promises.
 
-Two of them in CI; the rest by `make test PYTEST_ARGS="-m slow tests/bench/test_smoke_suites.py"`,
-about an hour on two cores.
+Slow: `make test PYTEST_ARGS="-m slow tests/bench/test_smoke_suites.py"`, about three
+minutes a suite on two cores.
 """
 
 from __future__ import annotations
@@ -16,20 +16,13 @@ import pytest
 from bench.store import load_jobs
 from bench.suite_files import load, shipped
 
-IN_CI = ("mcnet-table1", "question-basin")
 # collections; released weights need data; checkpoints that ci has already
 OTHERWISE = ("full", "released-weights", "real-brain", "tasks-real", "ci-checkpoints")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in IN_CI else pytest.mark.slow)
-        for name in shipped()
-        if name not in OTHERWISE
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in shipped() if name not in OTHERWISE])
 def test_a_suite_runs_at_scale_smoke(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.cli", "run", name, "--scale", "smoke", "--quiet"]
     embedded = {key: value for key, value in os.environ.items() if key != "EQUIBENCH_DATA"}

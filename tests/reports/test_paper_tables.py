@@ -177,8 +177,8 @@ def test_what_is_missing_on_either_side_is_shown(mol: Table) -> None:
 def test_other_data_and_protocol_are_told(mol: Table) -> None:
     caption = list(mol.caption)
     assert any(
-        text.startswith(f"Other data: published on {IOWA}, 4x; here a: phantom; 2 to 9 subjects")
-        and "embedded data in place of Iowa brains" in text
+        text.startswith(f"Other data: published on {IOWA}, 4x; here a: phantom; embedded data in")
+        and "in place of Iowa brains (not found in --data); 2 to 9 subjects" in text
         for text in caption
     )
     assert any(t.startswith(f"Published on {IOWA}, 6x; here b: Iowa CUBE brain") for t in caption)
