@@ -60,7 +60,7 @@ class MOLConfig(EquilibriumMethodConfig):
         initial, start_iterations: the initial image; conjugate gradient iterations of SENSE.
         penalty: ``log-barrier`` of the estimate (journal), the ``squared`` estimate (ISBI), or the
             ``hinge`` of MnM-MOL, the squared excess over ``1 - m``.
-        estimator: on a ``sphere`` (theirs) or in a ``ball`` of ``estimate_radius`` (MnM-MOL)
+        estimator: on a ``sphere`` (theirs) or in a ``ball`` of ``estimate_radius`` (MnM-MOL).
         estimate_displacement, estimate_steps, estimate_step_size: of the estimate on the sphere.
     """
 
