@@ -74,7 +74,8 @@ def flattened(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to expect instead of an unknown name: the closest ones, or all if none is close."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    longer = [known for known in names if name and known.startswith(name)]
+    close = dict.fromkeys([*longer, *difflib.get_close_matches(name, names, n=3, cutoff=0.5)])
     return "one of " + ", ".join(close or names)
 
 
