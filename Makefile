@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := bench methods baselines reports
 PYTEST_ARGS ?=
+# tests at a time; with PYTEST_ARGS one after the other
+JOBS ?= $(shell nproc)
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -31,8 +33,13 @@ lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(PACKAGES)
 
-test: lint ## lint, then pytest (more options: PYTEST_ARGS="...")
+test: lint ## lint, then pytest (chosen tests: PYTEST_ARGS="...")
+ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not alone"
+	$(BIN)/python -m pytest -m "alone and not slow"
+endif
 
 docs: install ## the documentation site, into site/
 	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt

@@ -290,12 +290,14 @@ def contenders(random_mri: Build) -> dict[str, Callable[[], Any]]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.benchmark(group="operators")
 @pytest.mark.parametrize("name", ["2-d mask", "columns", "bare FFTs", "deepinv"])
 def test_speed(contenders: dict[str, Callable[[], Any]], benchmark: Any, name: str) -> None:
     benchmark(contenders[name])
 
 
+@pytest.mark.alone
 def test_normal_operator_costs_little_more_than_its_transforms(
     contenders: dict[str, Callable[[], Any]],
 ) -> None:
