@@ -74,15 +74,18 @@ def _lines(suite: Suite, entry: MethodEntry) -> Iterator[MethodEntry]:
         return
     if alone:
         yield entry.model_copy(update={"base": entry.shown_as})
+    fields = {name: axis.named() for name, axis in mine.items()}
     for names in [*([name] for name in alone), *grids]:
-        for settings in itertools.product(*(mine[name].named() for name in names)):
-            yield _line(entry, dict(zip(names, settings, strict=True)), mine)
+        for settings in itertools.product(*(fields[name] for name in names)):
+            yield _line(entry, dict(zip(names, settings, strict=True)), fields)
 
 
-def _line(entry: MethodEntry, settings: Mapping[str, str], axes: Mapping[str, Axis]) -> MethodEntry:
+def _line(
+    entry: MethodEntry, settings: Mapping[str, str], fields: Mapping[str, Mapping[str, Any]]
+) -> MethodEntry:
     changes: dict[str, Any] = {}
     for name, setting in settings.items():
-        changes |= axes[name].named()[setting]
+        changes |= fields[name][setting]
     words = [f"{name} = {setting}" for name, setting in settings.items()]
     own = {"name": changes.pop("name", entry.name)}  # first, for it says which defaults hold
     label = ", ".join([entry.shown_as, *words])

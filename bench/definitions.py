@@ -38,6 +38,7 @@ INFRASTRUCTURE = {
     "bench.jobs.spec",
     "bench.measure.questions",
     "bench.registry",
+    "bench.resume",
     "bench.store",
     "methods",
     "baselines",
@@ -52,8 +53,13 @@ def versions(roots: Iterable[str]) -> dict[str, str]:
     lock = _lock()
     return {
         module: f"v{lock[module]['version']}" if module in lock else source_hash(module)
-        for module in sorted(set().union(*(_closure(root) for root in roots)))
+        for module in _modules_of(frozenset(roots))
     }
+
+
+@functools.cache
+def _modules_of(roots: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(set().union(*(_closure(root) for root in roots))))
 
 
 def changed() -> list[str]:
@@ -132,12 +138,17 @@ def _path(module: str) -> Path:
 
 
 def _lock() -> dict[str, dict[str, str | int]]:
-    entries: dict[str, dict[str, str | int]] = json.loads(LOCK.read_text()) if LOCK.exists() else {}
+    return _read(LOCK, LOCK.stat().st_mtime_ns) if LOCK.exists() else {}
+
+
+@functools.lru_cache(maxsize=1)  # a plan asks for every one of its lines
+def _read(path: Path, written: int) -> dict[str, dict[str, str | int]]:
+    entries: dict[str, dict[str, str | int]] = json.loads(path.read_bytes())
     return entries
 
 
 def _update(modules: list[str], bump: bool) -> None:
-    lock, existing = _lock(), _all_modules()
+    lock, existing = dict(_lock()), _all_modules()
     for module in modules:
         if module not in existing:
             lock.pop(module, None)

@@ -129,7 +129,8 @@ def _axes(suite: Suite, fitted: Sequence[Fitted]) -> dict[str, Any]:
     """Each axis, and where every method stands on it as it is."""
     used = dict.fromkeys([*suite.ablate, *itertools.chain(*suite.grid)])
     varied = {(one.labels["base"], name) for one in fitted for name in one.labels["settings"]}
-    bases = {one.label: one.method.fields() for one in fitted if not one.labels["settings"]}
+    unvaried = {one.label: one.method for one in fitted if not one.labels["settings"]}
+    bases = {label: method.fields() for label, method in unvaried.items()}
     return {
         name: {
             "title": suite.axes[name].title or name,

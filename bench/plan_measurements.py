@@ -38,6 +38,10 @@ class Fitted:
     labels: Mapping[str, Any]
 
 
+Place = tuple[str, str, int]  # label of the method, task and seed of its training
+ByPlace = Mapping[Place, Sequence[Fitted]]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A job, and its labels in the suite's table."""
@@ -55,6 +59,9 @@ def measurements(
         InputError: an unknown question, a wrong setting, or a threat model that the task does not
             have.
     """
+    by_place: dict[Place, list[Fitted]] = {}
+    for one in fitted:
+        by_place.setdefault(_place(one.label, one), []).append(one)
     for number, entry in enumerate(suite.measure):
         asked = _Asked(suite, number, entry, machine)
         source = asked.config.get("transfer_from", "")
@@ -72,11 +79,16 @@ def measurements(
                     continue
                 if one.labels["train_seed"] != first and not entry.every_seed:
                     continue
-                for measured, job in asked.jobs(one, label, tasks[label], fitted):
+                for measured, job in asked.jobs(one, label, tasks[label], by_place):
                     if (job.key, measured.label) not in planned:
                         planned.add((job.key, measured.label))
                         labels = {**measured.labels, "test_task": label}
                         yield Measurement(job, {**labels, "question": entry.question})
+
+
+def _place(label: str, one: Fitted) -> Place:
+    """Where a method's fit stands that is like this one but for the method."""
+    return label, one.labels["train_task"], one.labels["train_seed"]
 
 
 class _Asked:
@@ -106,7 +118,7 @@ class _Asked:
         self.resolved = config
 
     def jobs(
-        self, one: Fitted, label: str, task: OpenTask, fitted: Sequence[Fitted]
+        self, one: Fitted, label: str, task: OpenTask, by_place: ByPlace
     ) -> Iterator[tuple[Fitted, Job]]:
         """The question asked of a fit, after the job that its perturbations are taken from.
 
@@ -124,19 +136,17 @@ class _Asked:
         if source := alone.get("transfer_from"):
             alone["transfer_from"] = ""  # the source is attacked by itself
             if source != one.label:
-                other = self._source(source, one, label, fitted)
+                other = self._source(source, one, label, by_place)
                 parents.append(other.method.measure(task, other.fit, self._settings(alone), ()))
                 yield other, parents[0]
         config = self.config if parents else alone
         keys = [parent.key for parent in parents]
         yield one, one.method.measure(task, one.fit, self._settings(config), keys)
 
-    def _source(self, source: str, one: Fitted, label: str, fitted: Sequence[Fitted]) -> Fitted:
+    def _source(self, source: str, one: Fitted, label: str, by_place: ByPlace) -> Fitted:
         """The source's fit on the same task, by the same seed."""
-        same = ("train_task", "train_seed")
-        for other in fitted:
-            alike = all(other.labels[name] == one.labels[name] for name in same)
-            if other.label == source and alike and label in other.tested:
+        for other in by_place.get(_place(source, one), ()):
+            if label in other.tested:
                 return other
         raise InputError(
             f"{source} is not tested on {label}, as {one.label} is",

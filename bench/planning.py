@@ -98,6 +98,7 @@ class PlannedMethod:
     ) -> None:
         where = f"suite {suite.name}: {entry.name}"
         self.task, self.entry = task, entry
+        self._versions: dict[tuple[str, ...], dict[str, str]] = {}
         self.cls = method_class(entry.name, f"suite {suite.name}: methods")
         variant = variant_of(self.cls, entry.variant, where)
         config = build(self.cls.Config, _values(entry, task.task, where), f"{where}.config")
@@ -185,12 +186,15 @@ class PlannedMethod:
     def _job(self, task: OpenTask, roots: tuple[str, ...], **fields: Any) -> Job:
         require_support(self.method, task.task)
         classes = (self.cls, type(task.task), *(backbone.cls for backbone in self.backbones))
+        modules = (*(c.__module__ for c in classes), *roots)
+        if modules not in self._versions:  # the same for every seed
+            self._versions[modules] = definitions.versions(modules)
         return Job(
             method=self.cls.name,
             config=self.config,
             variant=self.entry.variant or "",
             bibtex=self.cls.bibtex,
-            definitions=definitions.versions((*(c.__module__ for c in classes), *roots)),
+            definitions=self._versions[modules],
             **task.fields(),
             **fields,
         )

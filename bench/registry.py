@@ -145,8 +145,13 @@ def _modules() -> tuple[ModuleType, ...]:
 
 
 def _named(base: type[T]) -> dict[str, type[T]]:
-    found: dict[str, type[T]] = {}
-    for module in (*_modules(), *_plugins):
+    return dict(_classes(base, (*_modules(), *_plugins)))
+
+
+@functools.cache  # a plan asks for every one of its lines
+def _classes(base: type, modules: tuple[ModuleType, ...]) -> dict[str, Any]:
+    found: dict[str, type] = {}
+    for module in modules:
         for _, cls in inspect.getmembers(module, inspect.isclass):
             if not issubclass(cls, base) or cls.__module__ != module.__name__:
                 continue

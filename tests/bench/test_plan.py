@@ -1,0 +1,78 @@
+"""Plans of many jobs: fast, and under the keys that results are stored under."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+
+import pytest
+
+from bench.jobs.spec import NOT_IN_KEY, Job
+from bench.plan import expand
+from bench.suite import Suite
+
+SECONDS = 2.0  # of one processor, for ten thousand jobs
+
+SMALL = {"task": "mri-multicoil", "config": {"size": 32, "coils": 3}}
+FAST = {**SMALL, "config": {**SMALL["config"], "acceleration": 6, "center_fraction": 0.1}}
+MOL = {"name": "mol-lr", "variant": "stable", "config": {"width": 4, "depth": 2}}
+TASKS = {
+    "name": "large",
+    "tasks": {"a": SMALL, "b": FAST},
+    "train_on": ["a"],
+    "test_on": ["a", "b"],
+}
+AXES = {
+    "m": {"field": "config.m", "values": [0.01 * n for n in range(1, 21)]},
+    "alpha": {"field": "config.alpha", "values": [0.001 * n for n in range(1, 18)]},
+}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"methods": ["modl", MOL], "seeds": list(range(1667))},
+        {"methods": [MOL], "axes": AXES, "grid": [["m", "alpha"]], "seeds": list(range(10))},
+    ],
+    ids=["seeds", "grid"],
+)
+def test_ten_thousand_jobs_are_planned_in_seconds(more):
+    suite = Suite(**TASKS, **more)
+    expand(suite, seeds=[0], only=["modl", "mol-lr*m = 0.01*"])  # imports are of the process
+    started = time.process_time()
+    plan = expand(suite)
+    taken = time.process_time() - started
+    assert len(plan.jobs) > 10_000 and taken < SECONDS
+    # every job is there with what it needs, and parents go first
+    before: set[str] = set()
+    for key, job in plan.jobs.items():
+        assert set(job.requires) <= before
+        before.add(key)
+
+
+def test_a_key_is_what_it_always_was():
+    job = Job(
+        kind="fit",
+        method="modl",
+        config={"width": 4, "stages": [{"name": "unrolled", "share": 1.0}], "none": None},
+        task="mri-multicoil",
+        task_config={"size": 32, "exclude": ["a"]},
+        data_seed=0,
+        train_seed=1,
+        content="c",
+        split="s",
+        settings={"recipe": {"learning_rate": 1e-3}, "training": {"steps": 6}},
+        definitions={"bench.training": "v2"},
+        requires=("0123456789abcdef",),
+        variant="stable",
+        bibtex="@article{}",
+    )
+    assert job.key == KEY
+    assert Job.read(json.loads(json.dumps(job.describe()))).key == job.key
+    # by the definition, written another way
+    content = {name: value for name, value in asdict(job).items() if name not in NOT_IN_KEY}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest().startswith(KEY)
+
+
+KEY = "1b8cc844ffec035b"
