@@ -15,6 +15,21 @@ from rich.table import Table
 
 from bench import cli_data, cli_measure, cli_regression, cli_suites
 from bench.cli_options import Data, Plugins, add_plugins, check_device
+from bench.cli_run import (
+    Account,
+    AsJson,
+    Deterministic,
+    EngineName,
+    MemorySize,
+    Minutes,
+    Partition,
+    Placing,
+    Profile,
+    Quiet,
+    Workers,
+    engine_for,
+    run_plans,
+)
 from bench.cli_suites import (
     AddMethod,
     Asked,
@@ -28,8 +43,6 @@ from bench.cli_suites import (
     SuiteName,
     Threads,
     planned,
-    print_left_out,
-    print_outcome,
 )
 from bench.errors import InputError
 
@@ -55,45 +68,39 @@ def run(
     add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     device: Device = "cpu",
-    workers: Annotated[
-        int | None, typer.Option(help="Jobs at a time. [default: cores / threads]", min=1)
-    ] = None,
     threads: Threads = 1,
     timeout: Annotated[float | None, typer.Option(help="Seconds a job.", min=1)] = None,
     plugin: Plugins = [],  # noqa: B006
     skip_bad: SkipBad = False,
     scale: Scale = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    memory: MemorySize = None,
+    partition: Partition = None,
+    account: Account = None,
+    minutes: Minutes = None,
+    profile: Profile = None,
+    deterministic: Deterministic = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
-    from bench import runner
-    from bench.engines.local import Placement
-    from bench.progress import Progress
+    from bench.engines.process import Placement
     from bench.store import Store, load_rows
 
-    check_device(device)
+    placing = Placing(engine, workers, memory, partition, account, minutes, profile)
+    check_device(device, here=engine == "local")  # a login node may have no GPU
     asked = Asked(
         suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads, scale
     )
     folder, plans = planned(asked)
     store = Store(directory or folder)
-    placement = Placement(data, device, threads, timeout, tuple(plugin))
-    workers = workers or runner.default_workers(threads)
-    ok = True
-    for plan in plans:
-        if len(plans) > 1:
-            out.rule(plan.suite.name)
-        try:
-            with Progress(plan, out, quiet) as progress:
-                outcome = runner.run(plan, store, placement, workers, progress.show)
-        except KeyboardInterrupt:
-            err.print("interrupted: what is done is kept, and the same command goes on from there")
-            raise typer.Exit(130) from None
-        print_outcome(outcome, plan)
-        print_left_out(plan)
-        ok = ok and outcome.ok
+    placement = Placement(data, device, threads, timeout, tuple(plugin), deterministic)
+    ok = run_plans(
+        plans, store, engine_for(placing, store, placement), quiet=quiet, as_json=as_json
+    )
     if not load_rows(store.root).empty:
-        _report(store.root, [plan.suite.name for plan in plans])
+        _report(store.root, [plan.suite.name for plan in plans], as_json=as_json)
     raise typer.Exit(0 if ok else 1)
 
 
@@ -262,15 +269,21 @@ def main() -> None:
 # ---------------------------------------------------------------------- pieces
 
 
-def _report(directory: Path, suites: Iterable[str], formats: str | None = None) -> None:
+def _report(
+    directory: Path, suites: Iterable[str], formats: str | None = None, as_json: bool = False
+) -> None:
     from reports import FORMATS, summary_for_terminal, write_report
 
     wanted = FORMATS if formats is None else [name.strip() for name in formats.split(",")]
     written = write_report(directory, wanted)
     for name in suites:
+        paths = [str(path) for path in written.summary(name)]
+        if as_json:
+            print(json.dumps({"event": "report", "suite": name, "paths": paths}))
+            continue
         out.print(summary_for_terminal(directory, name))
-        for path in written.summary(name):
-            out.print(str(path), highlight=False, markup=False, soft_wrap=True)
+        for path in paths:
+            out.print(path, highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

@@ -22,14 +22,14 @@ def check_data(data: Path | None) -> None:
         raise InputError("no such folder", where=f"--data {data}", expected="a folder of datasets")
 
 
-def check_device(device: str) -> None:
-    """Raise InputError for a device that is not there."""
+def check_device(device: str, here: bool = True) -> None:
+    """Raise InputError for an unknown device, or one that is not ``here``."""
     import torch
 
-    if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
-        return
-    available = "cpu or cuda" if torch.cuda.is_available() else "cpu: there is no CUDA device here"
-    raise InputError(f"{device!r}", where="--device", expected=available)
+    known = ("cpu", "cuda") if not here or torch.cuda.is_available() else ("cpu",)
+    if device not in known:
+        expected = " or ".join(known) if "cuda" in known else "cpu: there is no CUDA device here"
+        raise InputError(f"{device!r}", where="--device", expected=expected)
 
 
 def add_plugins(plugins: list[Path]) -> None:

@@ -102,7 +102,7 @@ def planned(asked: Asked) -> tuple[Path, list[Any]]:
     from bench.runner import DEFAULT_ROOT
     from bench.suite_files import load_all
 
-    check_device(asked.device)
+    check_device(asked.device, here=False)  # jobs may be placed elsewhere
     check_data(asked.data)
     add_plugins(asked.plugins)
     machine = Machine(device_class(asked.device), asked.threads)
@@ -133,20 +133,6 @@ def _seeds(text: str | None) -> list[int] | None:
     if not seeds or min(seeds) < 0:
         raise InputError(f"{text!r}", where="--seeds", expected="non-negative integers, as 0,1,2")
     return seeds
-
-
-def print_outcome(outcome: Any, plan: Any) -> None:
-    """How many jobs ended how, and what went wrong."""
-    counts: dict[str, int] = {}
-    for key, status in outcome.statuses.items():
-        name = "there already" if key in outcome.cached and status == "ok" else status
-        counts[name] = counts.get(name, 0) + 1
-    out.print("jobs: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
-    for key, message in outcome.errors.items():
-        job, log = plan.jobs[key], outcome.directory / "jobs" / key / "log.txt"
-        kind = job.settings["question"] if job.kind == "measure" else job.kind
-        text = f"{outcome.statuses[key]}: {kind} of {job.method}: {message} (log: {log})"
-        err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_left_out(plan: Any) -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engines.local import LocalEngine, Placement, Running
+from bench.engines.contract import Engine
+from bench.engines.local import LocalEngine
+from bench.engines.process import Placement
 from bench.environment import device_class
-from bench.jobs.spec import Job
+from bench.jobs.work import work
 from bench.plan import Plan, expand
 from bench.plan_measurements import Machine
 from bench.store import Result, Store
@@ -20,8 +22,6 @@ from bench.suite import ScaleName
 from bench.suite_files import load
 
 DEFAULT_ROOT = Path("results/runs")
-# work in units of an optimiser step, for an estimate before anything was measured
-EVALUATION_WORK, START_WORK = 0.3, 5.0
 
 
 @dataclass
@@ -76,7 +76,7 @@ def run_suite(
     plan = expand(load(suite), folder, seeds, only, exclude, machine=machine, scale=scale)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
-    return run(plan, store, placement, workers or default_workers(threads))
+    return run(plan, store, LocalEngine(store, placement, workers or default_workers(threads)))
 
 
 def data_folder() -> Path | None:
@@ -93,8 +93,7 @@ def default_workers(threads: int) -> int:
 def run(
     plan: Plan,
     store: Store,
-    placement: Placement,
-    workers: int,
+    engine: Engine,
     watch: Watcher = lambda state: None,
 ) -> Outcome:
     """Run every job of the plan that has not finished in the store."""
@@ -102,7 +101,6 @@ def run(
     with store.lock():
         previous = store.suites().get(plan.suite.name, {})
         store.write_suite(plan.suite.name, _with_earlier_jobs(plan.table, previous, store))
-        engine = LocalEngine(store, placement, workers)
         try:
             return _Run(plan, store, engine, watch).to_the_end()
         finally:
@@ -136,11 +134,11 @@ def _with_earlier_jobs(
 
 
 class _Run:
-    def __init__(self, plan: Plan, store: Store, engine: LocalEngine, watch: Watcher) -> None:
+    def __init__(self, plan: Plan, store: Store, engine: Engine, watch: Watcher) -> None:
         self.plan, self.store, self.engine, self.watch = plan, store, engine, watch
-        self.outcome = Outcome(store.root)
-        self.waiting: list[str] = []
-        for key in plan.jobs:
+        self.outcome, self.shown = Outcome(store.root), 0.0
+        self.waiting: list[str] = []  # what is timed last: it runs alone
+        for key in sorted(plan.jobs, key=lambda key: plan.jobs[key].alone):
             result = store.result(key)
             if result is not None and store.finished(key):
                 self._end(key, result)
@@ -148,38 +146,40 @@ class _Run:
             else:
                 self.waiting.append(key)
         self.estimate = _Estimate(plan, store, self.waiting)
+        adopted = set(engine.adopt(self.waiting))
+        self.waiting = [key for key in self.waiting if key not in adopted]
 
     def to_the_end(self) -> Outcome:
         self._block_children()
         while self.waiting or self.engine.running:
             self._start_what_is_ready()
-            ended = self.engine.finished()
+            ended = self.engine.ended()
             for key, result in ended:
                 self._end(key, result)
             if ended:
                 self._block_children()
-            self.watch(self.estimate.state(self.engine.running, self.outcome, ended))
+            self._show(ended)
             if not ended:
                 time.sleep(0.1)
         return self.outcome
 
     def _start_what_is_ready(self) -> None:
-        # what is timed runs alone, when nothing else is left to start
-        for key in sorted(self.waiting, key=self._runs_alone):
-            alone = self._runs_alone(key) and bool(self.engine.running)
-            if self.engine.free <= 0 or alone or any(map(self._is_alone, self.engine.running)):
-                return
-            parents = self.plan.jobs[key].requires
-            if all(self.outcome.statuses.get(parent) == "ok" for parent in parents):
-                self.waiting.remove(key)
-                self.store.write_job(key, self.plan.jobs[key].describe())
-                self.engine.start(key)
+        for key in list(self.waiting):
+            job = self.plan.jobs[key]
+            if any(self.outcome.statuses.get(parent) != "ok" for parent in job.requires):
+                continue
+            if not self.engine.accepts(job):
+                return  # one after the other: a large one is not starved by small ones
+            self.waiting.remove(key)
+            self.store.write_job(key, job.describe())
+            self.engine.start(job)
 
-    def _runs_alone(self, key: str) -> bool:
-        return self.plan.jobs[key].alone
-
-    def _is_alone(self, job: Running) -> bool:
-        return self._runs_alone(job.key)
+    def _show(self, ended: Sequence[tuple[str, Result]]) -> None:
+        """Twice a second at most, and less often where many progress files are to be read."""
+        now, running = time.monotonic(), self.engine.running
+        if ended or now - self.shown > max(0.5, len(running) / 200):
+            self.shown = now
+            self.watch(self.estimate.state(running, self.outcome, ended))
 
     def _end(self, key: str, result: Result) -> None:
         self.outcome.statuses[key] = result.status
@@ -204,25 +204,25 @@ class _Estimate:
 
     def __init__(self, plan: Plan, store: Store, waiting: Sequence[str]) -> None:
         self.store, self.started = store, time.monotonic()
-        self.work = {key: _work(plan.jobs[key]) for key in waiting}
+        self.work = {key: work(plan.jobs[key]) for key in waiting}
         self.total = sum(self.work.values())
 
     def state(
         self,
-        running: Sequence[Running],
+        running: Mapping[str, float],
         outcome: Outcome,
         ended: Sequence[tuple[str, Result]],
     ) -> State:
         """Done as a share of all work, and the time left: at the pace so far, or what the slowest
         running job needs at its own pace if that is longer.
         """
-        finished = sum(work for key, work in self.work.items() if key in outcome.statuses)
-        shares = {job.key: self._share(job.key) for job in running}
+        finished = sum(units for key, units in self.work.items() if key in outcome.statuses)
+        shares = {key: self._share(key) for key in running}
         partial = sum(self.work[key] * share for key, share in shares.items())
         done = (finished + partial) / self.total if self.total else 1.0
         now = time.monotonic()
         paces = [(now - self.started, done)]
-        paces += [(now - job.started, shares[job.key]) for job in running]
+        paces += [(now - begun, shares[key]) for key, begun in running.items()]
         known = [seconds * (1 - share) / share for seconds, share in paces if share > 0.02]
         left = max(known) if done > 0.02 else None
         return State(done, tuple(shares), left, tuple(ended))
@@ -233,10 +233,3 @@ class _Estimate:
             return float(json.loads(path.read_bytes())["share"])
         except (OSError, ValueError, KeyError):
             return 0.0
-
-
-def _work(job: Job) -> float:
-    if job.kind != "fit":
-        return START_WORK + EVALUATION_WORK * 30
-    recipe = job.settings["recipe"]
-    return START_WORK + (float(job.settings["training"]["steps"]) if recipe["stages"] else 0.0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
+from bench import resume
 from bench.claims import Estimator
 from bench.errors import Diverged
 from bench.measure.lipschitz import estimate
 from bench.objective import batch_psnr, evaluation_counts, image_loss, noisy, on_device, rate
 from bench.reconstructor import Recipe, Reconstruction, Reconstructor, Stage, TrainingState, check
-from bench.store import write_atomic
 from bench.task import Batch, Task
 
 
@@ -282,15 +280,14 @@ class Trainer:
         for i, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
         progress = vars(self.progress) | {"records": [vars(r) for r in self.progress.records]}
-        cpu = {name: value.detach().cpu().clone() for name, value in tensors.items()}
-        write_atomic(self.resume_file, save(cpu, {"progress": json.dumps(progress)}))
+        resume.keep(self.resume_file, tensors, progress)
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> None:
-        if not self.resume_file.exists():
+        saved = resume.last_good(self.resume_file, str(self.device))
+        if saved is None:
             return
-        with safetensors.safe_open(self.resume_file, "pt", device=str(self.device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            values = json.loads(file.metadata()["progress"])
+        tensors, values = saved
+        print(f"going on from step {values['step']}", file=sys.stderr)
         values["records"] = [Record(**record) for record in values["records"]]
         self.progress = Progress(**values)
         self.method.load_state_dict(_below("method.", tensors))

@@ -1,119 +1,135 @@
-"""Jobs as child processes of this one, each in its own process group."""
+"""Jobs as child processes of this one: as many as there are workers, GPUs and memory for."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from bench.engines.process import JobProcess, Placement, run_job
+from bench.jobs.spec import Job
 from bench.store import Result, Store
+
+# beside a job's tensors: an interpreter with torch; on a GPU the CUDA context and workspaces
+PROCESS_BYTES, CONTEXT_BYTES = 500 * 10**6, 500 * 10**6
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where and how a job runs: nothing here changes its numbers."""
+class Memory:
+    """What may be used, and what jobs are predicted to need.
 
-    data: Path | None = None
-    device: str = "cpu"
-    threads: int = 1
-    timeout: float | None = None
-    plugins: tuple[Path, ...] = ()
+    Attributes:
+        limit: bytes: of this machine, for all jobs together; or of each GPU.
+        predicted: bytes of a job's tensors; None where that cannot be predicted.
+    """
+
+    limit: int
+    predicted: Callable[[Job], int | None]
 
 
 @dataclass
-class Running:
-    """A job's process."""
-
-    key: str
-    process: subprocess.Popen[bytes]
-    started: float = field(default_factory=time.monotonic)
-
-
-def run_job(key: str, store: Store, placement: Placement) -> Running:
-    """Start a job as its own process in its own process group; its output goes to its log."""
-    folder = store.folder(key)
-    command = [sys.executable, "-m", "bench.jobs", str(store.root), key]
-    command += ["--device", placement.device, "--threads", str(placement.threads)]
-    if placement.data is not None:
-        command += ["--data", str(placement.data)]
-    for plugin in placement.plugins:
-        command += ["--plugin", str(plugin)]
-    threads = str(placement.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    return Running(key, process)
+class _Placed:
+    job: Job
+    process: JobProcess
+    gpu: str | None
+    needs: int
 
 
 class LocalEngine:
-    """Runs up to ``workers`` jobs at a time on this machine."""
+    """Runs jobs on this machine.
 
-    def __init__(self, store: Store, placement: Placement, workers: int) -> None:
-        self.store, self.placement, self.workers = store, placement, workers
-        self.running: list[Running] = []
+    Args:
+        workers: jobs at a time; with GPUs, at most one on each.
+        gpus: as ``CUDA_VISIBLE_DEVICES`` names them.
+        memory: jobs wait until what they are predicted to need is free; one that never fits ends
+            as out of memory, and is not started.
+    """
+
+    interrupted = "what is done is kept, and the same command goes on from there"
+
+    def __init__(
+        self,
+        store: Store,
+        placement: Placement,
+        workers: int,
+        gpus: Sequence[str] = (),
+        memory: Memory | None = None,
+    ) -> None:
+        self.store, self.placement, self.memory = store, placement, memory
+        self.workers = min(workers, len(gpus)) if gpus else workers
+        self.idle = list(gpus)
+        self.placed: dict[str, _Placed] = {}
+        self.refused: list[tuple[str, Result]] = []
 
     @property
-    def free(self) -> int:
-        """How many more jobs can be started now."""
-        return self.workers - len(self.running)
+    def running(self) -> Mapping[str, float]:
+        return {key: placed.process.started for key, placed in self.placed.items()}
 
-    def start(self, key: str) -> None:
-        """Start a job."""
-        self.running.append(run_job(key, self.store, self.placement))
+    def adopt(self, keys: Iterable[str]) -> list[str]:
+        """None: jobs of this machine end with the process that has started them."""
+        return []
 
-    def finished(self) -> list[tuple[str, Result]]:
-        """The jobs that have ended since the last call, and how."""
-        ended = []
-        for job in list(self.running):
-            limit = self.placement.timeout
-            late = limit is not None and time.monotonic() - job.started > limit
-            if job.process.poll() is None and not late:
-                continue
-            self.running.remove(job)
-            if late:
-                _kill(job)
-            ended.append((job.key, self._result(job, late)))
-        return ended
+    def accepts(self, job: Job) -> bool:
+        """What is timed runs alone; the others while there is a worker and memory."""
+        if len(self.placed) >= self.workers or any(p.job.alone for p in self.placed.values()):
+            return False
+        if job.alone and self.placed:
+            return False
+        return not self.placed or self._fits_beside(job)
+
+    def start(self, job: Job) -> None:
+        needs = self._needs(job)
+        if self.memory is not None and needs > self.memory.limit:
+            text = f"not started: {_gb(needs)} predicted, {_gb(self.memory.limit)} there"
+            result = Result("out-of-memory", text)
+            self.store.write_result(job.key, result)
+            self.refused.append((job.key, result))
+            return
+        gpu = self.idle.pop(0) if self.idle else None
+        variables = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+        process = run_job(job.key, self.store, self.placement, variables)
+        self.placed[job.key] = _Placed(job, process, gpu, needs)
+
+    def ended(self) -> list[tuple[str, Result]]:
+        found, self.refused = self.refused, []
+        for key, placed in list(self.placed.items()):
+            result = placed.process.poll()
+            if result is not None:
+                found.append((key, result))
+                del self.placed[key]
+                self.idle += [placed.gpu] if placed.gpu is not None else []
+        return found
 
     def stop(self) -> None:
         """End all jobs and their children; a training goes on from its last save next time."""
-        for job in self.running:
-            _kill(job)
-        self.running.clear()
+        for placed in self.placed.values():
+            placed.process.kill()
+        self.placed.clear()
 
-    def _result(self, job: Running, late: bool) -> Result:
-        result = self.store.result(job.key)
-        if result is None or late:
-            result = self._failure(job, late)
-            self.store.write_result(job.key, result)
-        return result
+    def _fits_beside(self, job: Job) -> bool:
+        if self.memory is None or self.placement.device != "cpu":  # a GPU has one job
+            return True
+        taken = sum(placed.needs for placed in self.placed.values())
+        needs = self._needs(job)
+        return needs > self.memory.limit or taken + needs <= self.memory.limit
 
-    def _failure(self, job: Running, late: bool) -> Result:
-        """A process that ended without saying how: its last words, or the signal that ended it."""
-        seconds = time.monotonic() - job.started
-        if late:
-            return Result("timeout", f"stopped after {self.placement.timeout:g} s", seconds)
-        code = job.process.returncode
-        if code < 0:
-            return Result("killed", f"by {signal.Signals(-code).name}", seconds)
-        lines = (self.store.folder(job.key) / "log.txt").read_text(errors="replace").splitlines()
-        last = lines[-1][:500] if lines else "nothing in its log"
-        return Result("error", f"exit code {code} without a result: {last}", seconds)
+    def _needs(self, job: Job) -> int:
+        """0 where nothing is limited or predicted."""
+        predicted = self.memory.predicted(job) if self.memory is not None else None
+        if predicted is None:
+            return 0
+        return predicted + (PROCESS_BYTES if self.placement.device == "cpu" else CONTEXT_BYTES)
 
 
-def _kill(job: Running) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(job.process.pid, signal.SIGKILL)
-    job.process.wait()
+def visible_gpus() -> list[str]:
+    """The GPUs of this machine, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

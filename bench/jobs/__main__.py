@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
+import os
 import signal
 import sys
 import time
@@ -23,13 +25,17 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--plugin", type=Path, action="append", default=[])
+    parser.add_argument("--deterministic", action="store_true")
     arguments = parser.parse_args()
+    _die_with_parent()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's warning is for whoever has started us
+    if arguments.deterministic:
+        _choose_deterministic_algorithms()
 
     import torch
 
     torch.set_num_threads(arguments.threads)
     store = Store(arguments.root)
-    _die_with_parent()
     with store.lock_job(arguments.key):
         return _run_once(store, arguments)
 
@@ -77,10 +83,23 @@ def _run(store: Store, arguments: argparse.Namespace) -> int:
 
 
 def _die_with_parent() -> None:
-    """Where the system can do it (Linux), end this process when the coordinator is killed."""
+    """Where the system can do it (Linux), end this process when whoever placed it is killed."""
     pr_set_pdeathsig = 1
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    parent = os.environ.get("EQUIBENCH_PARENT")
+    if parent is not None and int(parent) != os.getppid():  # it was killed before this could ask
+        sys.exit("whoever has started this job is gone")
+
+
+def _choose_deterministic_algorithms() -> None:
+    """The same bits every time on CUDA too; operations that have no such algorithm raise."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA starts
+
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 class _Reporter:
@@ -92,7 +111,8 @@ class _Reporter:
     def __call__(self, share: float, text: str) -> None:
         if time.monotonic() - self.last > 0.5:
             self.last = time.monotonic()
-            write_atomic(self.path, f'{{"share": {share:.4f}, "text": "{text}"}}'.encode())
+            content = {"share": round(share, 4), "text": text}
+            write_atomic(self.path, json.dumps(content).encode())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

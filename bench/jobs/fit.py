@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors.torch import save
 
+from bench import resume
 from bench.config import build
 from bench.data.readers import file_hash
 from bench.errors import InputError
@@ -45,7 +46,7 @@ def fit(job: Job, context: Context, report: Report) -> int:
     metadata = {**description(method), "job": job.key}
     write_atomic(context.store.checkpoint(job.key), save(tensors, metadata))
     context.store.write_rows(job.key, rows)
-    resume_file.unlink(missing_ok=True)
+    resume.discard(resume_file)
     return parameters
 
 
