@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from bench.config import build, nearest
 from bench.deepinv_methods import PREFIX, deepinv_method
@@ -145,7 +145,7 @@ def _modules() -> tuple[ModuleType, ...]:
 
 
 def _named(base: type[T]) -> dict[str, type[T]]:
-    return dict(_classes(base, (*_modules(), *_plugins)))
+    return dict(_classes(cast(Any, base), (*_modules(), *_plugins)))
 
 
 @functools.cache  # a plan asks for every one of its lines
