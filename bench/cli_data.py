@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench.errors import InputError
+from bench.printable import printable
 
 data = typer.Typer(help="Prepare and verify datasets.", no_args_is_help=True)
 out = Console()
@@ -50,7 +51,9 @@ def prepare(
             bar = progress.add_task("files")
 
             def show(done: int, of: int, what: str) -> None:
-                progress.update(bar, completed=done, total=of, description=what or "done")
+                progress.update(
+                    bar, completed=done, total=of, description=printable(what) or "done"
+                )
 
             manifest = write(name, source, folder, how, skip_bad, show)
     except KeyboardInterrupt:
@@ -125,4 +128,4 @@ def evaluate(
 
 
 def _line(text: str) -> None:
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
+from bench.printable import printable
 
 if TYPE_CHECKING:
     from bench.measure.profile import Operation
@@ -134,8 +136,7 @@ def parse_fields(texts: Iterable[str], known: Iterable[str], option: str) -> dic
     Raises:
         InputError: another form, or an unknown field.
     """
-    import yaml
-
+    from bench import safe_yaml
     from bench.config import nearest
 
     fields, names = {}, list(known)
@@ -145,10 +146,7 @@ def parse_fields(texts: Iterable[str], known: Iterable[str], option: str) -> dic
             raise InputError(f"{text!r}", where=option, expected="FIELD=VALUE")
         if name not in names:
             raise InputError(f"unknown field {name!r}", where=option, expected=nearest(name, names))
-        try:
-            fields[name] = _number(value, yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise InputError(f"{text!r}", where=option, expected="a value in YAML") from error
+        fields[name] = _number(value, safe_yaml.load(value, f"{option} {name}"))
     return fields
 
 
@@ -160,9 +158,10 @@ def _number(text: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return value
+    return number if math.isfinite(number) else value
 
 
 def _method_and_task(
@@ -209,4 +208,4 @@ def _table(title: str, operations: Sequence[Operation]) -> Table:
 
 
 def _line(text: str) -> None:
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)

@@ -26,10 +26,14 @@ from pathlib import Path
 LOCK = Path(__file__).with_name("definitions.json")
 PACKAGES = ("bench", "methods", "baselines")
 ROOTS = ("bench.training", "bench.jobs.fit", "bench.jobs.evaluate", "bench.jobs.measure")
-# these carry configurations, results and imports about, and compute nothing
+# these carry configurations, results, files and imports about, or refuse them; they compute nothing
 INFRASTRUCTURE = {
     "bench",
     "bench.config",
+    "bench.data.archives",
+    "bench.data.contained",
+    "bench.data.hdf5",
+    "bench.data.inflation",
     "bench.deepinv_import",
     "bench.definitions",
     "bench.environment",

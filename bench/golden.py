@@ -19,9 +19,11 @@ from typing import get_args
 
 import yaml
 
+from bench import safe_yaml
 from bench.errors import InputError
 from bench.labelled import Labels, Place, Section, Values
 from bench.store import write_atomic
+from bench.text_input import read_text
 
 ROWS, TOLERANCES = "rows.csv", "tolerances.yaml"
 DEFAULTS = Path(__file__).with_name("templates") / TOLERANCES
@@ -93,7 +95,7 @@ def write_rows(folder: Path, values: Values) -> None:
 def read_rows(folder: Path) -> Values:
     """The golden rows. Raises InputError naming the first line that is wrong."""
     path = folder / ROWS
-    reader = csv.reader(_read(path, "golden rows: `check --update` makes them").splitlines())
+    reader = csv.reader(read_text(path, "golden rows: `check --update` makes them").splitlines())
     values: Values = {}
     try:
         header = next(reader, [])
@@ -143,13 +145,10 @@ def _text(value: float) -> str:
 def read_tolerances(folder: Path) -> Tolerances:
     """The tolerances. Raises InputError naming the first line that is wrong.
 
-    Read node by node: a loaded mapping has no lines, and keeps the last of two equal keys.
+    Read node by node: a loaded mapping has no lines.
     """
     path = folder / TOLERANCES
-    try:
-        root = yaml.compose(_read(path, "tolerances"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"not YAML ({error})", where=str(path)) from error
+    root = safe_yaml.compose(read_text(path, "tolerances", safe_yaml.LARGEST), str(path))
     if root is None:
         raise InputError("empty", where=str(path), expected="sections given and trained")
     sections: dict[str, dict[str, Tolerance]] = {}
@@ -192,22 +191,8 @@ def _items(node: yaml.Node, path: Path) -> Iterator[tuple[str, int, yaml.Node]]:
     """Keys with their lines, and what stands under them."""
     if not isinstance(node, yaml.MappingNode):
         raise _bad(path, node.start_mark.line + 1, "no mapping", "keys with values")
-    known = set()
     for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode) or key.value in known:
-            what = f"{key.value} a second time" if isinstance(key, yaml.ScalarNode) else "no key"
-            raise _bad(path, line, what, "each key once")
-        known.add(key.value)
-        yield key.value, line, value
-
-
-def _read(path: Path, what: str) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        raise InputError(f"cannot be read ({why})", where=str(path), expected=what) from error
+        yield key.value, key.start_mark.line + 1, value
 
 
 def _bad(path: Path, line: int, what: str, expected: str) -> InputError:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from bench import safe_yaml
 from bench.config import nearest
 from bench.errors import InputError
 from bench.suite import Collection, Suite
@@ -62,10 +62,7 @@ def load_all(name_or_path: str) -> tuple[str, list[Suite]]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A file that holds a mapping. Raises InputError for another one."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"not YAML ({error})", where=str(path)) from error
+    content = safe_yaml.load_file(path, "a suite in YAML")
     if not isinstance(content, dict):
         raise InputError("not a suite", where=str(path), expected="a mapping of fields")
     return content
