@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -99,7 +98,8 @@ def _read_job(store: Store, line: Mapping[str, Any], results: Results) -> None:
     if results.sections.get(job) != "trained":  # several questions may stand under one label
         results.sections[job] = "given" if _given(store, line["job"]) else "trained"
     path = store.folder(line["job"]) / "rows.jsonl"
-    for number, row in enumerate(_rows(path), start=1):
+    rows = [Row(**record) for record in store.records(line["job"])]
+    for number, row in enumerate(rows, start=1):
         place = Place(
             job,
             row.split,
@@ -126,22 +126,6 @@ def _given(store: Store, key: str) -> bool:
     if job["kind"] == "fit" and job["settings"]["recipe"]["stages"]:
         return False
     return all(_given(store, parent) for parent in job["requires"])
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise InputError("cannot be read", where=str(path), expected="the rows of a job") from error
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = Row(**json.loads(line))
-            if not isinstance(row.value, int | float | None):
-                raise TypeError(f"value {row.value!r}")
-        except (ValueError, TypeError) as error:
-            where = f"{path}, line {number}"
-            raise InputError(str(error), where=where, expected="a row of this schema") from error
-        yield row
 
 
 def group(place: Place) -> str:

@@ -6,8 +6,11 @@
     DIR/jobs/KEY/checkpoint.safetensors, artifacts/*.npz
     DIR/jobs/KEY/result.json       how it ended; written last, so a job with it is whole
     DIR/jobs/KEY/log.txt, progress.json, resume.safetensors    while it runs
+    DIR/compact/jobs.parquet, rows.parquet                     all jobs in two files, if asked for
 
-Files are written under a dot-prefixed name in the same folder, synced, and renamed.
+Files are written under a dot-prefixed name in the same folder, synced, and renamed. Nothing in them
+says where the folder is. A job with a `job.json` is what its folder says; one without it is what
+`compact` says of it, if it was pruned (bench/compacted.py).
 """
 
 from __future__ import annotations
@@ -17,94 +20,29 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import InputError
+from bench.files import Unwritable as Unwritable
+from bench.files import read_json as read_json
+from bench.files import write_atomic as write_atomic
+from bench.files import write_json as write_json
+from bench.schema import COLUMNS as COLUMNS
+from bench.schema import SCHEMA as SCHEMA
+from bench.schema import Result as Result
+from bench.schema import Row as Row
+from bench.schema import checked_job, checked_suite, parsed_result, parsed_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.compacted import Compacted, Entry
+
 # stands for a job's key in the table of a suite where there can be no job
 UNAVAILABLE = "unavailable"
-SCHEMA = 1
 FINISHED = ("ok", "diverged")  # outcomes that running again would only repeat
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number in long form; the fields are the columns, in this order.
-
-    Attributes:
-        job: key of the job that it comes from; the jobs table has everything else about it.
-        task, dataset, split, split_hash: the data; ``protocol`` is how an image was scored.
-        subject, sample: null where the number is about a training and not about an image.
-        phase: ``fit`` or ``evaluate``.
-        step: optimiser step of a logged number, else null.
-        condition: canonical JSON. ``{}`` is the method's own stop; ``{"stop": "converged"}`` is its
-            fixed point, iterated to a tight tolerance.
-        value: null where it was not finite, and flagged so.
-        flag: empty, or what is wrong with the number.
-    """
-
-    job: str
-    method: str
-    variant: str
-    task: str
-    dataset: str
-    split: str
-    split_hash: str
-    data_seed: int
-    train_seed: int
-    subject: str | None
-    sample: str | None
-    phase: str
-    step: int | None
-    condition: str
-    metric: str
-    value: float | None
-    unit: str
-    protocol: str
-    flag: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a job ended: ok, diverged, out-of-memory, timeout, killed, error or blocked."""
-
-    status: str
-    error: str = ""
-    wall_seconds: float = 0.0
-    parameters: int | None = None
-    environment: Mapping[str, Any] = field(default_factory=dict)
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically, keys sorted; non-finite numbers are refused."""
-    text = json.dumps(content, sort_keys=True, indent=1, allow_nan=False)
-    write_atomic(path, text.encode() + b"\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a results folder. Raises InputError if it is damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"unreadable ({error})", where=str(path), expected="JSON") from error
 
 
 class Store:
@@ -132,7 +70,7 @@ class Store:
         """Hold the folder for one coordinator. Raises InputError if another has it."""
         import fcntl
 
-        with (self.root / ".lock").open("w") as file:
+        with _lock_file(self.root / ".lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -148,7 +86,7 @@ class Store:
         """Hold a job for one process; waits where an orphan of a killed run still has it."""
         import fcntl
 
-        with (self.folder(key) / ".lock").open("w") as file:
+        with _lock_file(self.folder(key) / ".lock") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -164,18 +102,18 @@ class Store:
 
     def write_job(self, key: str, description: Mapping[str, Any]) -> None:
         """Describe a job before it runs."""
-        self.folder(key).mkdir(parents=True, exist_ok=True)
-        write_json(self.folder(key) / "job.json", {"schema": SCHEMA, **description})
+        folder = self.folder(key)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unwritable(error, folder) from error
+        write_json(folder / "job.json", {"schema": SCHEMA, **description})
 
     def read_job(self, key: str) -> dict[str, Any]:
         """The description of a job. Raises InputError if it was written by another schema."""
         path = self.folder(key) / "job.json"
-        job: dict[str, Any] = read_json(path)
-        if job.get("schema") != SCHEMA:
-            raise InputError(
-                f"schema {job.get('schema')!r}", where=str(path), expected=f"schema {SCHEMA}"
-            )
-        return job
+        pruned = self._pruned(key)
+        return checked_job(read_json(path) if pruned is None else json.loads(pruned.job), path)
 
     def write_rows(self, key: str, rows: Iterable[Row]) -> None:
         """All rows of a job at once; a value that is not finite becomes null and is flagged."""
@@ -187,19 +125,43 @@ class Store:
             lines.append(json.dumps(record, allow_nan=False))
         write_atomic(self.folder(key) / "rows.jsonl", "\n".join([*lines, ""]).encode())
 
+    def records(self, key: str) -> list[dict[str, Any]]:
+        """The rows of a job, each by column.
+
+        Raises:
+            InputError: no such file, or a line that is no row of this schema.
+        """
+        compacted = self.compacted()
+        if compacted is not None and self._pruned(key) is not None:
+            return compacted.records(key)
+        path = self.folder(key) / "rows.jsonl"
+        try:
+            return parsed_rows(path.read_bytes(), path)
+        except OSError as error:
+            expected = "the rows of a job"
+            raise InputError(f"unreadable ({error})", where=str(path), expected=expected) from error
+
     def write_result(self, key: str, result: Result) -> None:
         """How the job ended. The last thing that is written of it."""
-        write_json(self.folder(key) / "result.json", asdict(result))
+        write_json(self.folder(key) / "result.json", {"schema": SCHEMA, **asdict(result)})
 
     def result(self, key: str) -> Result | None:
-        """How the job ended, or None if it did not (a damaged file counts as not)."""
+        """How the job ended, or None if it did not (a damaged file counts as not).
+
+        Raises:
+            InputError: if it was written by another schema: run again, it would be overwritten.
+        """
         path = self.folder(key) / "result.json"
+        pruned = self._pruned(key)
+        if pruned is not None:
+            return parsed_result(json.loads(pruned.result or "null"), path)
         if not path.exists():
             return None
         try:
-            return Result(**read_json(path))
-        except (InputError, TypeError):
+            content = read_json(path)
+        except InputError:
             return None
+        return parsed_result(content, path)
 
     def finished(self, key: str) -> bool:
         """Whether running the job again would only repeat what is there."""
@@ -215,11 +177,35 @@ class Store:
     def suites(self) -> dict[str, dict[str, Any]]:
         """Every suite that was run into this folder, by name."""
         paths = sorted((self.root / "suites").glob("[!.]*.json"))
-        return {path.stem: read_json(path) for path in paths}
+        return {path.stem: checked_suite(read_json(path), path) for path in paths}
 
     def jobs(self) -> list[str]:
         """Every job of the folder, finished or not."""
-        return sorted(path.parent.name for path in (self.root / "jobs").glob("*/job.json"))
+        folder, compacted = self.root / "jobs", self.compacted()
+        names = os.listdir(folder) if folder.is_dir() else []
+        found = {n for n in names if n[0] != "." and os.path.exists(folder / n / "job.json")}
+        pruned = set() if compacted is None else compacted.pruned
+        return sorted(found | pruned)
+
+    # ------------------------------------------------------------------ compacted
+
+    def compacted(self) -> Compacted | None:
+        """What `compact` has made of the folder, if it has. Raises InputError if it is damaged."""
+        if not (self.root / "compact" / "jobs.parquet").exists():
+            return None
+        from bench.compacted import opened
+
+        return opened(self.root)
+
+    def _pruned(self, key: str) -> Entry | None:
+        """The compacted job, where its small files are gone."""
+        if (self.folder(key) / "job.json").exists():
+            return None
+        compacted = self.compacted()
+        return compacted.entries[key] if compacted and key in compacted.pruned else None
+
+
+# ---------------------------------------------------------------------- a whole folder
 
 
 def load_rows(directory: str | Path) -> pd.DataFrame:
@@ -228,45 +214,33 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
     Raises:
         InputError: if the folder holds no results.
     """
-    import pandas as pd
+    from bench import frames
 
-    store = _existing(directory)
-    records: list[dict[str, Any]] = []
-    for key in store.jobs():
-        path = store.folder(key) / "rows.jsonl"
-        if store.result(key) is None or not path.exists():
-            continue
-        try:
-            records += [json.loads(line) for line in path.read_text().splitlines()]
-        except ValueError as error:
-            raise InputError(
-                f"damaged ({error})", where=str(path), expected="JSON lines"
-            ) from error
-    frame = pd.DataFrame.from_records(records, columns=list(Row.__dataclass_fields__))
-    frame["value"] = frame["value"].astype(float)
-    return frame.astype({"step": "Int64", "data_seed": "Int64", "train_seed": "Int64"})
+    return frames.load_rows(existing(directory))
 
 
 def load_jobs(directory: str | Path) -> pd.DataFrame:
     """One row a job: configuration, status, error, environment, wall time, parameter count."""
-    import pandas as pd
+    from bench import frames
 
-    store = _existing(directory)
-    records = []
-    for key in store.jobs():
-        job, result = store.read_job(key), store.result(key)
-        ended = asdict(result) if result else {"status": "not finished"}
-        records.append({"job": key, **job, **ended})
-    return pd.DataFrame.from_records(records)
+    return frames.load_jobs(existing(directory))
 
 
 def load_suites(directory: str | Path) -> dict[str, dict[str, Any]]:
     """The suites that were run into a results folder, each with its job table."""
-    return _existing(directory).suites()
+    return existing(directory).suites()
 
 
-def _existing(directory: str | Path) -> Store:
+def existing(directory: str | Path) -> Store:
+    """The store of a folder that has results. Raises InputError if there are none."""
     root = Path(directory)
     if not (root / "jobs").is_dir():
         raise InputError("no results here", where=str(root), expected="a folder written by `run`")
     return Store(root)
+
+
+def _lock_file(path: Path) -> TextIO:
+    try:
+        return path.open("w")
+    except OSError as error:
+        raise Unwritable(error, path) from error
