@@ -41,9 +41,12 @@ INFRASTRUCTURE = {
     "bench.jobs",
     "bench.jobs.spec",
     "bench.measure.questions",
+    "bench.printable",
     "bench.registry",
     "bench.resume",
+    "bench.safe_yaml",
     "bench.store",
+    "bench.text_input",
     "methods",
     "baselines",
 }

@@ -89,7 +89,7 @@ def _slices(path: Path) -> list[np.ndarray[Any, Any]]:
     if path.suffix != ".h5":
         return [read_kspace(path)]
     with open_hdf5(path) as file:
-        one_coil = "kspace" in file and file["kspace"].ndim == 3
+        one_coil = "kspace" in file and getattr(file["kspace"], "ndim", None) == 3
     layout = FastMRI("singlecoil" if one_coil else "multicoil")
     return list(layout.slices(Item(path.stem, path.stem, path)))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.config import as_dict, nearest
+from bench.data.archives import damaged, require_file, require_not_sparse
+from bench.data.contained import below
 from bench.errors import InputError
 from bench.reconstructor import Layout, Reconstructor
 from bench.registry import create_method, method_class
+from bench.text_input import parse_json
 
 Tensors = dict[str, Tensor]
 
@@ -71,7 +76,7 @@ def weights_path(file: str, data: Path | None) -> Path:
         raise InputError(
             "weights need a data folder", where=file, expected="--data DIR or EQUIBENCH_DATA"
         )
-    return data / file
+    return below(data, file, "weights")
 
 
 def layout_of(cls: type[Reconstructor], name: str) -> Layout:
@@ -89,8 +94,8 @@ def read_tensors(path: Path) -> Tensors:
         InputError: if there is no such file, or it holds anything but tensors.
     """
     where = str(path)
-    if not path.is_file():
-        raise InputError("no such file", where=where, expected="a checkpoint")
+    require_file(path, "a checkpoint")
+    require_not_sparse(path)
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -98,8 +103,11 @@ def read_tensors(path: Path) -> Tensors:
             raise InputError(
                 f"unreadable ({error})", where=where, expected="safetensors"
             ) from error
+    _require_packed(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own
         message = str(error).partition("\n")[0]
         raise InputError(
@@ -107,9 +115,30 @@ def read_tensors(path: Path) -> Tensors:
         ) from error
     if isinstance(content, dict):
         content = content.get("state_dict", content)
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+    if not isinstance(content, dict) or not all(map(_is_named_tensor, content.items())):
         raise InputError("holds more than tensors", where=where, expected="a state_dict")
     return content
+
+
+def _require_packed(path: Path) -> None:
+    """Refuse a zip whose entries grow: torch writes them as they are."""
+    try:
+        if not zipfile.is_zipfile(path):  # torch's format before 1.6
+            return
+        with zipfile.ZipFile(path) as archive:
+            held = sum(info.file_size for info in archive.infolist())
+    except Exception as error:  # the zip's own, and those of damaged names
+        raise damaged(path, error, "a torch checkpoint of tensors") from error
+    if held > path.stat().st_size:
+        what = f"entries of {held} bytes in a file of {path.stat().st_size}"
+        raise InputError(what, where=str(path), expected="a torch checkpoint, not compressed")
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    """Of ordinary memory: neither sparse nor without any data."""
+    name, value = item
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    return isinstance(name, str) and plain and not value.is_quantized
 
 
 def load_tensors(
@@ -192,11 +221,14 @@ def _description(path: Path) -> dict[str, Any]:
     read_tensors(path)  # says what is wrong with the file
     with safetensors.safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
-    if "method" not in metadata:
+    if not {"method", "config"} <= set(metadata):
         raise InputError(
             "does not say which method it is of", where=str(path), expected="import-weights' output"
         )
-    return {"method": metadata["method"], "config": json.loads(metadata["config"])}
+    config = parse_json(metadata["config"], f"{path}: config", "a method's configuration")
+    if not isinstance(config, dict):
+        raise InputError("is not an object", where=f"{path}: config", expected="fields")
+    return {"method": metadata["method"], "config": config}
 
 
 def _renamed(tensors: Tensors, layout: Layout, where: str) -> Tensors:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.anatomy import load_anatomy
+from bench.data.archives import read_npz
 from bench.data.contrast import Signals, draw_signals
 from bench.data.smooth_fields import smooth_field
 from bench.errors import InputError
@@ -249,9 +250,8 @@ def _phase(head: NDArray[np.bool_], rng: np.random.Generator) -> FloatArray:
 
 def _read_cache(path: Path, shape: tuple[int, int, int]) -> ComplexArray | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            images: ComplexArray = stored["images"]
-    except Exception:  # whatever the damage (NumPy's header parser raises many kinds): rebuild
+        images: ComplexArray = read_npz(path, "images")[0]
+    except InputError:  # missing or damaged: rebuild
         return None
     sound = images.shape == shape and images.dtype == np.complex64
     return images if sound and bool(np.isfinite(images).all()) else None

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.config import nearest
+from bench.config import build, nearest
 from bench.data.coil_maps import combine, compress_coils, estimate_espirit
 from bench.data.layouts import LAYOUTS, Item, Layout
 from bench.data.prepared import MANIFEST, SPLIT, Manifest, PreparedFile
 from bench.data.readers import hash_file
 from bench.errors import InputError
+from bench.text_input import read_json_object
 
 Report = Callable[[int, int, str], None]
 VALIDATION, TEST = 0.1, 0.2  # shares of subjects where the publisher has no split
@@ -103,7 +104,7 @@ def _prepared(
     stamp |= {"state": _state(item)}
     known = _read_record(record)
     if known is not None and path.is_file() and known.pop("state", None) == stamp["state"]:
-        return PreparedFile(**known)
+        return build(PreparedFile, known, str(record))
     temporary = path.with_name(f".{path.name}.part")
     try:
         samples, peak = _write(layout, item, temporary, how)
@@ -259,10 +260,9 @@ def _state(item: Item) -> str:
 
 def _read_record(path: Path) -> dict[str, Any] | None:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_json_object(path, "the record of a prepared file")
+    except InputError:
         return None
-    return content
 
 
 def _write_text(path: Path, text: str) -> None:

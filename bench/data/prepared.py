@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.config import build
+from bench.data.archives import damaged
+from bench.data.contained import below, contained
+from bench.data.hdf5 import open_file, require_own_data
 from bench.data.readers import hash_file
 from bench.errors import InputError
+from bench.text_input import read_json_object
 
 FORMAT, VERSION = "equibench-prepared", 1
 MANIFEST, SPLIT = "manifest.json", "split.json"
@@ -50,6 +56,13 @@ class PreparedFile:
     peak: float
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        below(Path(), self.file, "file")
+        # a slice takes some bytes, however well it is compressed
+        if not (1 <= self.samples <= self.bytes and 0 <= self.peak < math.inf):
+            counts = f"{self.samples} samples, {self.bytes} bytes, peak {self.peak}"
+            raise InputError(counts, where=self.file, expected="no more samples than bytes")
 
 
 @dataclass(frozen=True)
@@ -108,8 +121,17 @@ class Prepared:
 
     def array(self, file: str, name: str, index: int) -> NDArray[Any] | None:
         """One slice of one array; None where the file has no such array."""
-        opened = _open(self.folder / file)
-        return np.asarray(opened[name][index]) if name in opened else None
+        path = contained(self.folder, file, str(self.folder / MANIFEST))
+        opened = _open(path)
+        try:
+            if name not in opened:
+                return None
+            require_own_data(opened[name], f"{path}: {name}")
+            return np.asarray(opened[name][index])
+        except InputError:
+            raise
+        except Exception as error:  # h5py raises many kinds for a damaged file
+            raise damaged(path, error, "a readable HDF5 file") from error
 
     def peak(self, subject: str) -> float:
         """The subject's largest magnitude, over all of its files."""
@@ -118,7 +140,7 @@ class Prepared:
     def verify(self, subjects: Sequence[str]) -> None:
         """Refuse a file that is missing or of another size; see :func:`differing` for hashes."""
         for file in self.files(subjects):
-            path = self.folder / file.file
+            path = contained(self.folder, file.file, str(self.folder / MANIFEST))
             size = path.stat().st_size if path.is_file() else None
             if size != file.bytes:
                 found = "no such file" if size is None else f"holds {size} bytes"
@@ -134,27 +156,21 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a prepared dataset. Raises InputError if there is none that is sound."""
     path = folder / MANIFEST
     expected = "a folder written by `equibench data prepare`"
+    content = read_json_object(path, expected)
+    found = content.pop("format", None), content.pop("version", None)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT or content.pop("version") != VERSION:
-            raise ValueError(f"another format, or not version {VERSION}")
-        files = tuple(PreparedFile(**file) for file in content.pop("files"))
-        left_out = tuple(content.pop("left_out"))
-        return Manifest(**content, files=files, left_out=left_out)
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", where=str(path), expected=expected
-        ) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"is not a manifest: {str(error)[:120]}", where=str(path), expected=expected
-        ) from error
+        if found != (FORMAT, VERSION):
+            raise InputError(f"format {found[0]!r}, version {found[1]!r}")
+        return build(Manifest, content, MANIFEST)
+    except InputError as error:
+        what = f"is not a manifest: {error}"
+        raise InputError(what, where=str(path), expected=expected) from error
 
 
 def differing(folder: Path) -> Iterator[tuple[str, str]]:
     """Every file that is not what the manifest says, and how it differs; each is read whole."""
     for file in read_manifest(folder).files:
-        path = folder / file.file
+        path = contained(folder, file.file, str(folder / MANIFEST))
         if not path.is_file():
             yield file.file, "missing"
         elif path.stat().st_size != file.bytes:
@@ -166,11 +182,4 @@ def differing(folder: Path) -> Iterator[tuple[str, str]]:
 @functools.lru_cache(maxsize=4)
 def _open(path: Path) -> Any:
     """An HDF5 file for reading. A few stay open; a closed one is opened again when needed."""
-    import h5py
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"is damaged: {str(error)[:120]}", where=str(path), expected="a readable HDF5 file"
-        ) from error
+    return open_file(path)

@@ -1,7 +1,7 @@
 """Readers of public file layouts: BART .cfl, k-space .npz, quantised complex images.
 
-A file is input from outside: nothing is unpickled, and every fault is an InputError of one line
-that names the file and what was expected.
+A file is input from outside: nothing is unpickled (see :mod:`bench.data.archives`), and every fault
+is an InputError of one line that names the file and what was expected.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.archives import damaged, read_npy, read_npz, require_file, require_not_sparse
 from bench.errors import InputError
 
 ComplexArray = NDArray[np.complex64]
 
 _CFL_SAMPLE = 8  # bytes: two little-endian float32
+_LARGEST_HEADER = 2**20  # bytes: dimensions, and the command that made the file
 _LAYOUT = "complex (coils, height, width) or (height, width)"
 _IMAGES = "int16 (slices, height, width, 2)"
 
@@ -42,7 +43,7 @@ def read_kspace(path: str | Path) -> ComplexArray:
     if path.suffix == ".cfl":
         kspace = _coils_first(read_cfl(path), path)
     elif path.suffix == ".npz":
-        kspace = _read_members(path, "kspace")[0]
+        kspace = read_npz(path, "kspace")[0]
     else:
         raise InputError(
             f"unknown k-space layout {path.suffix!r}", where=str(path), expected=".npz or .cfl"
@@ -79,8 +80,8 @@ def read_cfl(path: str | Path) -> ComplexArray:
     path = Path(path)
     stem = path.name[:-4] if path.suffix in (".cfl", ".hdr") else path.name
     header, data = path.with_name(stem + ".hdr"), path.with_name(stem + ".cfl")
-    _require_file(data, "a BART .cfl with its .hdr beside it")
-    _require_file(header, f"the header of {data.name} beside it")
+    require_file(data, "a BART .cfl with its .hdr beside it")
+    require_file(header, f"the header of {data.name} beside it")
     dimensions = _read_dimensions(header)
     found, needed = data.stat().st_size, math.prod(dimensions) * _CFL_SAMPLE
     if found != needed:
@@ -89,10 +90,11 @@ def read_cfl(path: str | Path) -> ComplexArray:
             where=str(data),
             expected=f"{needed}, as {header.name} has {'x'.join(map(str, dimensions))} complex64",
         )
+    require_not_sparse(data)
     try:
         samples = np.fromfile(data, dtype="<c8")
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(data)) from error
+    except (OSError, MemoryError) as error:
+        raise damaged(data, error, "a readable .cfl") from error
     return samples.astype(np.complex64, copy=False).reshape(dimensions, order="F")
 
 
@@ -110,7 +112,7 @@ def read_complex_images(path: str | Path) -> ComplexArray:
         InputError: missing, damaged or of another layout, or a scale that is not positive
     """
     path = Path(path)
-    data, scale = _read_members(path, "data", "scale")
+    data, scale = read_npz(path, "data", "scale")
     if data.dtype != np.int16 or data.ndim != 4 or data.shape[-1] != 2 or data.size == 0:
         raise InputError(
             f"'data' has shape {data.shape} and dtype {data.dtype}",
@@ -123,10 +125,14 @@ def read_complex_images(path: str | Path) -> ComplexArray:
             where=str(path),
             expected=f"floating point ({len(data)},), one per slice",
         )
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        raise InputError("'scale' is not positive", where=str(path), expected="finite, above 0")
+    with np.errstate(all="ignore"):
+        factor = scale.astype(np.float32)[:, None, None]
+        sound = np.isfinite(factor * np.float32(2**15)) & (factor > 0)
+    if not sound.all():
+        raise InputError(
+            "'scale' is not positive", where=str(path), expected="above 0, and images finite"
+        )
     images = np.empty(data.shape[:3], np.complex64)
-    factor = scale.astype(np.float32)[:, None, None]
     images.real = data[..., 0] * factor
     images.imag = data[..., 1] * factor
     return images
@@ -142,7 +148,7 @@ def read_coil_maps(path: str | Path, shape: tuple[int, ...]) -> ComplexArray:
         InputError: no such key, another shape, not complex or not finite
     """
     path = Path(path)
-    maps = _read_members(path, "coil_maps")[0]
+    maps = read_npz(path, "coil_maps")[0]
     if maps.dtype.kind != "c" or maps.shape != shape:
         raise InputError(
             f"'coil_maps' has shape {maps.shape} and dtype {maps.dtype}",
@@ -151,7 +157,10 @@ def read_coil_maps(path: str | Path, shape: tuple[int, ...]) -> ComplexArray:
         )
     if not np.isfinite(maps).all():
         raise InputError("'coil_maps' has NaN or Inf", where=str(path), expected="finite maps")
-    norm = np.sqrt((np.abs(maps) ** 2).sum(0))
+    with np.errstate(over="ignore"):
+        norm = np.sqrt((np.abs(maps) ** 2).sum(0))
+    if not np.isfinite(norm).all():
+        raise InputError("'coil_maps' overflow", where=str(path), expected="a norm near 1")
     return (maps / np.where(norm > 0, norm, 1)).astype(np.complex64)
 
 
@@ -165,14 +174,15 @@ def read_magnitude_images(path: str | Path) -> NDArray[np.float32]:
         InputError: missing, damaged, of another layout, or not finite
     """
     path = Path(path)
-    data = _read_members(path, "data")[0]
+    data = read_npz(path, "data")[0]
     if data.dtype.kind not in "fiu" or data.ndim != 3 or data.size == 0:
         raise InputError(
             f"'data' has shape {data.shape} and dtype {data.dtype}",
             where=str(path),
             expected="real (slices, height, width)",
         )
-    images = data.astype(np.float32)
+    with np.errstate(over="ignore"):
+        images = data.astype(np.float32)
     if not np.isfinite(images).all():
         raise InputError("'data' has NaN or Inf", where=str(path), expected="finite images")
     return images
@@ -189,7 +199,7 @@ def read_hounsfield(path: str | Path) -> tuple[NDArray[np.int16], NDArray[np.int
         InputError: missing, damaged or of another layout
     """
     path = Path(path)
-    hu, subject = _read_members(path, "hu", "subject")
+    hu, subject = read_npz(path, "hu", "subject")
     if hu.dtype != np.int16 or hu.ndim != 3 or hu.size == 0:
         found = f"'hu' has shape {hu.shape} and dtype {hu.dtype}"
         raise InputError(found, where=str(path), expected="int16 (slices, height, width)")
@@ -209,34 +219,27 @@ def read_series(path: str | Path) -> NDArray[Any]:
         InputError: missing, damaged, of another layout, not finite, or zero everywhere
     """
     path = Path(path)
-    _require_file(path, "an .npy")
-    try:
-        series = np.load(path, allow_pickle=False)
-    except Exception as error:  # as for members of an .npz
-        raise _damaged(path, error) from error
-    if not isinstance(series, np.ndarray) or series.dtype.kind not in "fciu" or series.ndim != 3:
-        found = f"shape {getattr(series, 'shape', None)}, dtype {getattr(series, 'dtype', None)}"
+    series = read_npy(path)
+    if series.dtype.kind not in "fciu" or series.ndim != 3:
+        found = f"shape {series.shape}, dtype {series.dtype}"
         raise InputError(found, where=str(path), expected="real or complex (frames, height, width)")
-    if not np.isfinite(series).all() or not series.any():
+    with np.errstate(over="ignore"):
+        single = series.astype(np.complex64)  # as tasks take it
+    if not np.isfinite(single).all() or not single.any():
         raise InputError(
             "has NaN or Inf, or is zero everywhere", where=str(path), expected="finite signal"
         )
     return series
 
 
-def _require_file(path: Path, expected: str) -> None:
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "no such file"
-        raise InputError(what, where=str(path), expected=expected)
-
-
 def _read_dimensions(header: Path) -> tuple[int, ...]:
     expected = "a line of positive integers after '# Dimensions'"
     try:
-        lines = header.read_text(errors="replace").splitlines()
+        with header.open("rb") as file:
+            text = file.read(_LARGEST_HEADER).decode(errors="replace")  # commands, names of files
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(header)) from error
-    titles = [line.strip() for line in lines]
+    titles = [line.strip() for line in text.splitlines()]
     if "# Dimensions" not in titles[:-1]:
         raise InputError("has no dimensions", where=str(header), expected=expected)
     words = titles[titles.index("# Dimensions") + 1].split()
@@ -259,44 +262,6 @@ def _coils_first(array: ComplexArray, path: Path) -> ComplexArray:
         )
     slice_ = array.reshape(shape[1:4], order="F")
     return np.ascontiguousarray(slice_.transpose(2, 0, 1))
-
-
-def _read_members(path: Path, *keys: str) -> list[NDArray[Any]]:
-    """Arrays of an .npz by key."""
-    contents = " and ".join(f"'{key}'" for key in keys)
-    _require_file(path, f"an .npz with {contents}")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise InputError("is not an .npz", where=str(path), expected="a zip of NumPy arrays")
-        with np.load(path, allow_pickle=False) as archive:
-            for key in keys:
-                if key not in archive.files:
-                    raise InputError(
-                        f"has no {key!r}, only {', '.join(archive.files[:8]) or 'nothing'}",
-                        where=str(path),
-                        expected=f"an .npz with {contents}",
-                    )
-            members = [archive[key] for key in keys]
-    except InputError:
-        raise
-    except Exception as error:
-        # NumPy parses headers as Python literals: a damaged one raises TokenError, SyntaxError,
-        # TypeError or OverflowError as well as the zip's and zlib's own errors.
-        raise _damaged(path, error) from error
-    if not all(isinstance(member, np.ndarray) for member in members):
-        # A member that is not in NumPy's format comes back as bytes.
-        raise InputError("holds no NumPy array", where=str(path), expected=f"arrays {contents}")
-    return members
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    if "pickle" in str(error):
-        return InputError(
-            "holds pickled Python objects", where=str(path), expected="plain numeric arrays"
-        )
-    return InputError(
-        f"is damaged: {str(error)[:120]}", where=str(path), expected="a readable .npz"
-    )
 
 
 def hash_file(path: Path) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from bench.errors import InputError
+from bench.text_input import parse_json, read_text
 
 _PARTS = ("train", "validation", "test")
 _KEYS = (*_PARTS, "note")
@@ -99,14 +99,7 @@ def load_split(name_or_path: str | Path) -> Split:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".json") or Path(text).name != text:
         path = Path(name_or_path)
-        try:
-            return _parse(path.read_text(encoding="utf-8"), path.stem, str(path))
-        except OSError as error:
-            raise InputError(
-                f"cannot be read: {error.strerror}", where=text, expected="a split's JSON file"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise InputError("is not text", where=text, expected="a split's JSON file") from error
+        return _parse(read_text(path, "a split's JSON file"), path.stem, str(path))
     known = shipped_splits()
     if text not in known:
         nearest = difflib.get_close_matches(text, known, n=1, cutoff=0.4)
@@ -118,13 +111,13 @@ def load_split(name_or_path: str | Path) -> Split:
     return _parse(file.read_text(encoding="utf-8"), text, f"split {text!r}")
 
 
+def is_number(text: str) -> bool:
+    """Whether it is the number of an image or a subject: decimal digits, and not very many."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def _parse(text: str, name: str, where: str) -> Split:
-    try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"is not JSON: {error}", where=where, expected=f"an object with {', '.join(_PARTS)}"
-        ) from error
+    content = parse_json(text, where, f"an object with {', '.join(_PARTS)}")
     if not isinstance(content, dict):
         raise InputError(
             "is not an object", where=where, expected=f"an object with {', '.join(_PARTS)}"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bench.data import ellipses
 from bench.data.readers import file_hash, read_hounsfield
+from bench.data.splits import is_number
 from bench.errors import InputError
 from bench.operators.tomography import ParallelBeam
 from bench.reconstructor import check
@@ -194,6 +195,6 @@ class _Hounsfield:
 
 def _number(subject: str, where: str) -> int:
     number = subject.rpartition("-")[2]
-    if not number.isdigit():
+    if not is_number(number):
         raise InputError(f"subject {subject!r}", where=where, expected="NAME-NUMBER")
     return int(number)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.data.contained import contained
 from bench.data.layouts.image_folder import SUFFIXES, decode
 from bench.data.readers import hash_file
 from bench.errors import InputError
@@ -61,7 +62,7 @@ class ImageFolder:
 
     def _path(self, name: str) -> Path:
         for suffix in SUFFIXES:
-            path = self.folder / f"{name}{suffix}"
+            path = contained(self.folder, f"{name}{suffix}", "split")
             if path.is_file():
                 return path
         raise InputError(

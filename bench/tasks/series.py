@@ -11,6 +11,7 @@ import numpy as np
 from bench.data import beating_heart, phantom
 from bench.data.coil_maps import simulate_coil_maps
 from bench.data.readers import file_hash, read_complex_images, read_series
+from bench.data.splits import is_number
 from bench.errors import InputError
 from bench.task import Sample
 from bench.tasks.sources import Complex, Slice, block, reduced
@@ -139,6 +140,6 @@ def _volume(number: int, size: int, slices: int, seed: int) -> Complex:
 
 def _number(subject: str) -> int:
     number = subject.rpartition("-")[2]
-    if not number.isdigit():
+    if not is_number(number):
         raise InputError(f"subject {subject!r}", where="split", expected="NAME-NUMBER")
     return int(number)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from bench.data.contained import below
 from bench.data.splits import Split as SplitFile
 from bench.data.splits import load_split
 from bench.errors import InputError
@@ -74,7 +75,9 @@ def locate(file: str | None, data: Path | None, dataset: str, where: str) -> Pat
             where=where,
             expected="--data DIR or EQUIBENCH_DATA",
         )
-    path = (data or Path()) / str(file)
+    path = Path(str(file))
+    if not path.is_absolute():  # what is in the user's own data folder may be a link
+        path = below(data or Path(), str(file), where)
     if not path.exists():
         raise InputError("no such file or folder", where=str(path), expected=dataset)
     return path

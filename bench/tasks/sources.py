@@ -21,6 +21,7 @@ from bench.data.coil_maps import (
     estimate_espirit,
     simulate_coil_maps,
 )
+from bench.data.contained import contained
 from bench.data.readers import (
     file_hash,
     read_coil_maps,
@@ -28,6 +29,7 @@ from bench.data.readers import (
     read_kspace,
     read_magnitude_images,
 )
+from bench.data.splits import is_number
 from bench.errors import InputError
 from bench.task import Sample
 
@@ -98,7 +100,7 @@ class PhantomSource:
 
     def verify(self, subjects: Sequence[str]) -> None:
         for subject in subjects:
-            if not subject.removeprefix("phantom-").isdigit():
+            if not is_number(subject.removeprefix("phantom-")):
                 raise InputError(f"subject {subject!r}", where="split", expected="phantom-NUMBER")
 
     def content_hash(self, subjects: Sequence[str]) -> str:
@@ -189,7 +191,7 @@ class KspaceSource:
 
     def _path(self, subject: str) -> Path:
         for suffix in (".npz", ".cfl"):
-            path = self.folder / f"{subject}{suffix}"
+            path = contained(self.folder, f"{subject}{suffix}", "split")
             if path.is_file():
                 return path
         raise InputError("no such file", where=str(self.folder / subject), expected=".npz or .cfl")
@@ -242,23 +244,17 @@ class MagnitudeSource:
     def verify(self, subjects: Sequence[str]) -> None:
         for subject in subjects:
             if not np.abs(self._images[self._number(subject)]).max() > 0:
-                raise InputError(
-                    f"image of {subject} is zero everywhere",
-                    where=str(self.path),
-                    expected="some signal",
-                )
+                what = f"image of {subject} is zero everywhere"
+                raise InputError(what, where=str(self.path), expected="some signal")
 
     def content_hash(self, subjects: Sequence[str]) -> str:
         return file_hash(self.path)
 
     def _number(self, subject: str) -> int:
         number = subject.rpartition("-")[2]
-        if not number.isdigit() or int(number) >= len(self._images):
-            raise InputError(
-                f"no image of {subject!r}",
-                where=str(self.path),
-                expected=f"NAME-0 to NAME-{len(self._images) - 1}",
-            )
+        if not is_number(number) or int(number) >= len(self._images):
+            expected = f"NAME-0 to NAME-{len(self._images) - 1}"
+            raise InputError(f"no image of {subject!r}", where=str(self.path), expected=expected)
         return int(number)
 
 
@@ -276,7 +272,10 @@ def reduced(images: Complex, size: int, where: str) -> Complex:
 
 def block(subject: str, images: int, where: str) -> list[int]:
     """Subject ``siat-b`` owns images 30b to 30b+29 (README of the data: seven subjects)."""
-    first = 30 * int(subject.rpartition("-")[2])
+    number = subject.rpartition("-")[2]
+    if not is_number(number):
+        raise InputError(f"no images of {subject!r}", where=where, expected="NAME-NUMBER")
+    first = 30 * int(number)
     if first >= images:
         raise InputError(f"no images of {subject}", where=where, expected=f"more than {first}")
     return list(range(first, min(first + 30, images)))

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from bench.data.archives import open_npz
 from reports.ablations import main_lines
 from reports.figures.scene import kept_samples
 from reports.figures.style import PAGE, file_name, house_style, line_styles, shortened
@@ -53,10 +54,11 @@ def _curves(results: SuiteResults, task: TaskInfo, stop: str) -> Curves:
 
 def _read(path: Path, stop: str) -> list[NDArray[np.float64]]:
     """One array (K,) a trace, in order; none in the files of older runs."""
-    with np.load(path) as file:
-        names = [name for name in file.files if name.rpartition("_")[0] == stop]
+    with open_npz(path) as file:
+        names = [name for name in file.names if name.rpartition("_")[0] == stop]
         names.sort(key=lambda name: int(name.rpartition("_")[2]))
-        return [np.asarray(file[name], np.float64) for name in names if file[name].size]
+        traces = [file.array(name).astype(np.float64) for name in names]
+    return [trace for trace in traces if trace.size]
 
 
 # ---------------------------------------------------------------------- drawing

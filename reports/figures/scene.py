@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bench.data.archives import read_npz
 from reports.ablations import main_lines
 from reports.suite_results import OWN_STOP, Line, SuiteResults, TaskInfo
 
@@ -97,11 +98,11 @@ def kept_samples(results: SuiteResults, line: Line, task: TaskInfo) -> dict[str,
 
 
 def _read(path: Path) -> tuple[Image, float, Image]:
-    with np.load(path) as file:
-        peak = float(file["data_range"]) or 1.0
-        image = np.asarray(file["reconstruction"], np.float32) / np.float32(peak)
-        reference = np.asarray(file["reference"], np.float32) / np.float32(peak)
-        return image, float(file["psnr"]), reference
+    names = ("data_range", "psnr", "reconstruction", "reference")
+    data_range, psnr, reconstruction, reference = read_npz(path, *names)
+    peak = np.float32(float(data_range) or 1.0)
+    image = reconstruction.astype(np.float32) / peak
+    return image, float(psnr), reference.astype(np.float32) / peak
 
 
 def grey(image: Image) -> Image:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.data.contained import contained
 from bench.data.layouts.contract import Array, Item
 from bench.data.layouts.image_folder import decode
 from bench.errors import InputError
+from bench.text_input import read_text
 
 PARTS = {"0": "train", "1": "validation", "2": "test"}
 PARTITION, IMAGES = "list_eval_partition.txt", "img_align_celeba"
@@ -53,7 +55,7 @@ class CelebA:
 
     def slices(self, item: Item) -> Iterator[Array]:
         for name in item.detail:
-            image = decode(item.path / name)
+            image = decode(contained(item.path, name, PARTITION))
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.crop((left, top, left + side, top + side))
@@ -62,9 +64,4 @@ class CelebA:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return [line for line in path.read_text().splitlines() if line.strip()]
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", where=str(path), expected="CelebA's partition"
-        ) from error
+    return [line for line in read_text(path, "CelebA's partition").splitlines() if line.strip()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.data.hdf5 import open_hdf5, require_own_data
 from bench.errors import InputError
 
 Array = NDArray[Any]
+
+__all__ = ["Array", "Item", "Layout", "dataset", "files", "open_hdf5", "part_of", "sound"]
 
 
 @dataclass(frozen=True)
@@ -86,20 +88,6 @@ def part_of(name: str) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def open_hdf5(path: Path) -> Iterator[Any]:
-    """An HDF5 file for reading. What goes wrong in the block is an InputError that names it."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except OSError as error:  # also in the middle of a read, of a file that was cut off
-        raise InputError(
-            f"is damaged: {str(error)[:120]}", where=str(path), expected="a whole HDF5 file"
-        ) from error
-
-
 def dataset(file: Any, key: str, axes: str, kind: str = "c") -> Any:
     """A dataset of an open file, checked.
 
@@ -108,7 +96,7 @@ def dataset(file: Any, key: str, axes: str, kind: str = "c") -> Any:
         kind: of its dtype: c complex, f real.
 
     Raises:
-        InputError: no such dataset, or another rank or dtype.
+        InputError: no such dataset, another rank or dtype, or data that is not in the file.
     """
     where = f"{file.filename}: {key}"
     expected = f"{'complex' if kind == 'c' else 'real'} ({axes})"
@@ -124,6 +112,7 @@ def dataset(file: Any, key: str, axes: str, kind: str = "c") -> Any:
         raise InputError(f"shape {shape}, dtype {dtype}{hint}", where=where, expected=expected)
     if 0 in found.shape:
         raise InputError(f"is empty, shape {found.shape}", where=where, expected=expected)
+    require_own_data(found, where)
     return found
 
 

@@ -76,7 +76,7 @@ def _patient(path: Path) -> str:
     try:
         with open_hdf5(path) as file:
             patient: Any = file.attrs.get("patient_id", "")
+            text = patient.decode() if isinstance(patient, bytes) else str(patient)
     except InputError:
         return path.stem
-    text = patient.decode() if isinstance(patient, bytes) else str(patient)
     return text or path.stem

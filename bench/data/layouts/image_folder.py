@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from bench.data.archives import require_file
 from bench.data.layouts.contract import Array, Item, part_of
 from bench.errors import InputError
 
+# what these suffixes mean: a file of another kind, EPS say, would start another program
+FORMATS = ("PNG", "BMP", "JPEG", "TIFF")
+MOST_PIXELS = 2**26  # of an image, 256 MiB while it is read; a small file can declare many more
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
@@ -45,11 +50,19 @@ class ImageFolder:
 
 def decode(path: Path) -> Image.Image:
     """An image in RGB. Raises InputError if it cannot be read, or has more than 8 bits."""
+    require_file(path, "an image")
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
+            warnings.simplefilter("ignore")  # of odd metadata
+            if image.width * image.height > MOST_PIXELS:
+                raise InputError(
+                    f"has {image.width}x{image.height} pixels",
+                    where=str(path),
+                    expected=f"at most {MOST_PIXELS}",
+                )
             mode, rgb = image.mode, image.convert("RGB")
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=str(path), expected="an image") from error
+    except InputError:
+        raise
     except Exception as error:  # decoders raise their own, SyntaxError and struct.error too
         raise InputError(
             f"is not a readable image: {str(error)[:120]}", where=str(path), expected="an image"

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.layouts.contract import Array, Item, dataset, files, open_hdf5, part_of, sound
+from bench.data.splits import is_number
 from bench.errors import InputError
+from bench.text_input import read_text
 
 CHUNK = 128
 PATIENTS = {"train": "train", "validation": "validation", "test": "test"}
@@ -37,7 +39,7 @@ class LoDoPaB:
         found: list[Item] = []
         for path in files(source, "ground_truth_*.hdf5", "ground_truth_*.hdf5 chunks"):
             part, number = part_of(path.stem), path.stem.rpartition("_")[2]
-            if part is None or not number.isdigit():
+            if part is None or not is_number(number):
                 raise InputError(
                     f"is called {path.name}",
                     where=str(path.parent),
@@ -83,8 +85,12 @@ def _patients(folder: Path, part: str) -> list[str] | None:
     path = folder / f"patient_ids_rand_{PATIENTS[part]}.csv"
     if not path.is_file():
         return None
-    with path.open(newline="") as file:
-        return [row[-1].strip() for row in csv.reader(file) if row and row[-1].strip().isdigit()]
+    expected = "a number a slice"
+    try:
+        rows = list(csv.reader(read_text(path, expected).splitlines()))
+    except csv.Error as error:
+        raise InputError(f"is not CSV: {error}", where=str(path), expected=expected) from error
+    return [row[-1].strip() for row in rows if row and row[-1].strip().isdigit()]
 
 
 def _runs(values: list[str]) -> Iterator[tuple[int, int, str]]:
