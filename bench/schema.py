@@ -18,6 +18,14 @@ from bench.errors import InputError
 SCHEMA = 1  # of jobs, rows, results and suites
 
 
+class OtherSchema(InputError):
+    """Written by an older or a newer version of this: whole, as far as one can tell."""
+
+    def __init__(self, given: object, path: Path) -> None:
+        super().__init__(f"schema {given!r}", where=str(path), expected=f"schema {SCHEMA}")
+        self.numbered = isinstance(given, int)
+
+
 @dataclass(frozen=True)
 class Row:
     """One number in long form; the fields are the columns, in this order.
@@ -98,7 +106,7 @@ def checked_job(content: Any, path: Path) -> dict[str, Any]:
     """A description of this schema. Raises InputError for one that is not."""
     given = content.get("schema") if isinstance(content, dict) else None
     if given != SCHEMA:
-        raise InputError(f"schema {given!r}", where=str(path), expected=f"schema {SCHEMA}")
+        raise OtherSchema(given, path)
     job: dict[str, Any] = content
     return job
 
@@ -127,4 +135,4 @@ def checked_suite(content: Any, path: Path) -> dict[str, Any]:
 def _require_schema(content: Mapping[str, Any], path: Path) -> None:
     given = content.get("schema", SCHEMA)  # the first one did not say so everywhere
     if given != SCHEMA:
-        raise InputError(f"schema {given!r}", where=str(path), expected=f"schema {SCHEMA}")
+        raise OtherSchema(given, path)
