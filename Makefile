@@ -11,7 +11,7 @@ JOBS ?= $(shell nproc)
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test lint readme docs clean
+.PHONY: help install bench test soak lint readme docs clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ install: $(STAMP) ## create .venv and install everything, once
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later not found: set PYTHON=" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m pip install -e '.[dev,slurm]' -c constraints.txt
 	@touch $@
 
 bench: install ## run the suite `quick` (more options: RUN_ARGS="...")
@@ -40,6 +40,9 @@ else
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not alone"
 	$(BIN)/python -m pytest -m "alone and not slow"
 endif
+
+soak: install ## faults and hostile input in their long forms, with counts: under an hour
+	$(BIN)/python -m pytest -s -m slow tests/faults tests/hostile tests/engines
 
 docs: install ## the documentation site, into site/
 	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt

@@ -105,6 +105,7 @@ def run(
 
 
 app.command()(cli_suites.plan)
+app.command()(cli_suites.status)
 
 
 @app.command()

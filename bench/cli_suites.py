@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
+from bench.printable import printable
 from bench.suite import ScaleName
 
 out = Console()
@@ -74,7 +76,29 @@ def plan(
     out.print(table)
 
 
+def status(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show where the suites of a results folder stand, while they run or after."""
+    from bench.status import RUNNING, TO_DO, counts, suites_of
+
+    suites = suites_of(directory)
+    if as_json:
+        print(json.dumps({name: [asdict(job) for job in jobs] for name, jobs in suites.items()}))
+        return
+    for name, jobs in suites.items():
+        _line(f"{name}: " + ", ".join(f"{n} {state}" for state, n in counts(jobs).items()))
+        for job in jobs:
+            if job.state == RUNNING or (job.state not in ("ok", TO_DO) and job.detail):
+                _line(f"  {job.state}: {job.name}  {job.detail}".rstrip())
+
+
 # ---------------------------------------------------------------------- pieces
+
+
+def _line(text: str) -> None:
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

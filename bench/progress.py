@@ -13,6 +13,7 @@ from rich.console import Console
 from bench.plan import Plan
 from bench.printable import printable
 from bench.runner import Outcome, State
+from bench.status import shown_name
 
 Mode = Literal["lines", "quiet", "json"]
 
@@ -27,7 +28,7 @@ class Progress:
 
     def __init__(self, plan: Plan, console: Console, errors: Console, mode: Mode) -> None:
         self.plan, self.console, self.errors, self.mode = plan, console, errors, mode
-        self.names = {row["job"]: _name(row) for row in reversed(plan.table["jobs"])}
+        self.names = {row["job"]: shown_name(row) for row in reversed(plan.table["jobs"])}
         self.bar = rich.progress.Progress(
             rich.progress.BarColumn(),
             rich.progress.TaskProgressColumn(),
@@ -93,12 +94,6 @@ class Progress:
 
     def _event(self, event: str, **content: Any) -> None:
         print(json.dumps({"event": event, **content}), flush=True)
-
-
-def _name(row: dict[str, Any]) -> str:
-    target = row["test_task"] or row["train_task"]
-    kind = row["question"] if row["kind"] == "measure" else row["kind"]
-    return f"{kind} {row['method']} on {target}"
 
 
 def _print(console: Console, text: str) -> None:

@@ -14,6 +14,7 @@ from bench.engines.contract import Engine
 from bench.engines.local import LocalEngine
 from bench.engines.process import Placement
 from bench.environment import device_class
+from bench.errors import InputError
 from bench.jobs.work import work
 from bench.plan import Plan, expand
 from bench.plan_measurements import Machine
@@ -103,6 +104,12 @@ def run(
         store.write_suite(plan.suite.name, _with_earlier_jobs(plan.table, previous, store))
         try:
             return _Run(plan, store, engine, watch).to_the_end()
+        except OSError as error:  # a full disk, a folder that is gone
+            raise InputError(
+                f"cannot be written ({error.strerror}): what is done is kept",
+                where=str(error.filename or store.root),
+                expected="room, and permission to write",
+            ) from error
         finally:
             engine.stop()
 

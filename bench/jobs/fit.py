@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def fit(job: Job, context: Context, report: Report) -> int:
     folder = context.store.folder(job.key)
     resume_file = folder / "resume.safetensors"
     trainer = Trainer(method, task, recipe, config, job.train_seed, resume_file, report)
-    records = trainer.run()
+    records = trainer.run(save_every=float(os.environ.get("EQUIBENCH_SAVE_SECONDS", "15")))
     parameters: int = sum(p.numel() for p in method.parameters() if p.requires_grad)
     rows = [
         row(job, r.metric, r.value, r.unit, split="train", phase="fit", step=r.step)

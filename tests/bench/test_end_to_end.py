@@ -1,7 +1,6 @@
 """The program as its user meets it: a process, a folder of results, an exit code."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from PIL import Image
 
 import bench
 from bench import cli
-from bench.store import Store, load_suites
+from bench.store import load_suites
+from tests.program import run, start
 
 FAULTY = '''
 from bench.reconstructor import Reconstruction, Reconstructor
@@ -54,27 +54,6 @@ class RunsOut(Faulty):
 
 
 '''
-
-
-def start(*arguments, **options):
-    command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = {k: v for k, v in os.environ.items() if k != "EQUIBENCH_DATA"}
-    return subprocess.Popen(command, **pipes, env=environment, **options)
-
-
-def run(*arguments, code=0):
-    process = start(*arguments)
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == code, output + errors
-    return output, errors
-
-
-def numbers(folder):
-    """All rows but times, in an order of their own."""
-    rows = bench.load_rows(folder)
-    rows = rows[~rows.metric.isin(["seconds", "train_seconds"])]
-    return rows.sort_values(list(rows.columns)).reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
@@ -135,26 +114,6 @@ def test_interrupted(write_suite, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 130 and "goes on from there" in errors and "Trace" not in errors
-
-
-def test_killed_and_started_again_gives_the_same_numbers(undisturbed, tmp_path):
-    suite, folder, _ = undisturbed
-    for delay in (6, 9):
-        process = start("run", suite, "--out", tmp_path, "--quiet", start_new_session=True)
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    store = Store(tmp_path)
-    done = {
-        key: (store.folder(key) / "result.json").stat().st_mtime_ns
-        for key in store.jobs()
-        if store.finished(key)
-    }
-    run("run", suite, "--out", tmp_path, "--quiet")
-    assert numbers(tmp_path).equals(numbers(folder))
-    for key, written in done.items():
-        assert (store.folder(key) / "result.json").stat().st_mtime_ns == written, "ran twice"
-    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_a_failing_job_is_a_row_and_its_siblings_run(write_suite, tmp_path, repo_root):
