@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench.errors import InputError
+from bench.job_table import checked_jobs, require_key
 from bench.store import UNAVAILABLE, Row, Store, load_suites
 
 # of methods whose weights were there before, and of those that the run trained
@@ -78,9 +79,14 @@ def read_results(directory: Path, suite: str | None = None) -> Results:
         what = "no suite was run into it" if not suites else f"suites {', '.join(suites)}"
         raise InputError(what, where=str(directory), expected="one; name it with --suite")
     store, results = Store(directory), Results()
-    for line in suites[suite]["jobs"]:
+    for line in checked_jobs(suites[suite], f"{directory}: suite {suite}"):
         if line["job"] != UNAVAILABLE:
-            _read_job(store, line, results)
+            try:
+                _read_job(store, line, results)
+            except (KeyError, TypeError, RecursionError) as error:
+                where = str(store.folder(line["job"]))
+                what = f"is damaged: {type(error).__name__} {error}"
+                raise InputError(what, where=where, expected="what `run` wrote") from error
     if not results.values and not results.failed:
         raise InputError("no rows", where=str(directory), expected="a folder that `run` has filled")
     return results
@@ -120,12 +126,15 @@ def _read_job(store: Store, line: Mapping[str, Any], results: Results) -> None:
         results.values[place] = math.nan if row.value is None else row.value
 
 
-def _given(store: Store, key: str) -> bool:
+def _given(store: Store, key: str, above: tuple[str, ...] = ()) -> bool:
     """Whether neither the job nor what it builds on has trained anything."""
+    require_key(key, " <- ".join(above) or key)
+    if key in above:
+        raise InputError("builds on itself", where=f"job {key}", expected="jobs that were before")
     job = store.read_job(key)
     if job["kind"] == "fit" and job["settings"]["recipe"]["stages"]:
         return False
-    return all(_given(store, parent) for parent in job["requires"])
+    return all(_given(store, parent, (*above, key)) for parent in job["requires"])
 
 
 def group(place: Place) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
+from bench.job_table import checked_jobs
 from bench.store import load_jobs, load_rows, load_suites
+from bench.text_input import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +62,10 @@ def load_folder(directory: Path) -> Folder:
     Raises:
         InputError: if it has no rows, or belongs to no suite.
     """
-    rows, suites = load_rows(directory), load_suites(directory)
+    suites = load_suites(directory)
+    for name, table in suites.items():
+        checked_jobs(table, f"{directory}: suite {name}")
+    rows = load_rows(directory)
     if rows.empty:
         raise InputError("no rows", where=str(directory), expected="at least one finished job")
     if not suites:
@@ -101,8 +106,7 @@ def _traces(rows: pd.DataFrame) -> dict[tuple[str, str], list[tuple[int, float]]
 def _points(rows: pd.DataFrame) -> dict[tuple[str, str, str], list[Point]]:
     points: dict[tuple[str, str, str], list[Point]] = {}
     canonical = {
-        text: json.dumps(json.loads(text or "{}"), sort_keys=True)
-        for text in set(rows["condition"])
+        text: json.dumps(_condition(text), sort_keys=True) for text in set(rows["condition"])
     }
     columns = ("job", "condition", "metric", "subject", "sample", "value")
     for job, condition, metric, subject, sample, value in zip(
@@ -114,7 +118,7 @@ def _points(rows: pd.DataFrame) -> dict[tuple[str, str, str], list[Point]]:
 
 
 def _readings(rows: pd.DataFrame) -> dict[str, list[Reading]]:
-    conditions = {text: json.loads(text or "{}") for text in set(rows["condition"])}
+    conditions = {text: _condition(text) for text in set(rows["condition"])}
     found: dict[str, list[Reading]] = {}
     columns = ("job", "metric", "value", "unit", "phase", "condition", "subject", "sample", "flag")
     for job, metric, value, unit, phase, condition, subject, sample, flag in zip(
@@ -125,6 +129,13 @@ def _readings(rows: pd.DataFrame) -> dict[str, list[Reading]]:
             job, metric, float(value), unit, phase, conditions[condition], names[0], names[1], flag
         )
         found.setdefault(job, []).append(reading)
+    return found
+
+
+def _condition(text: str) -> dict[str, Any]:
+    found = parse_json(text or "{}", "condition of a row", "an object")
+    if not isinstance(found, dict):
+        raise InputError(f"{text!r}", where="condition of a row", expected="an object")
     return found
 
 

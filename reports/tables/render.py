@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from bench.printable import printable
 from reports.tables.table import Cell, Table
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ def markdown(table: Table, level: int = 1) -> str:
 
 def markdown_escape(text: str) -> str:
     """Text that neither Markdown nor the HTML in it gives a meaning to."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN_SPECIAL.sub(r"\\\1", text)
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -106,7 +111,7 @@ def latex(table: Table, label: str) -> str:
 
 def latex_escape(text: str) -> str:
     """Text that LaTeX sets as it stands."""
-    return "".join(_LATEX.get(sign, sign) for sign in _SIGN.findall(" ".join(text.split())))
+    return "".join(_LATEX.get(sign, sign) for sign in _SIGN.findall(_one_line(text)))
 
 
 def _latex_head(table: Table) -> list[str]:
@@ -163,15 +168,19 @@ def terminal(table: Table) -> rich.table.Table:
 
     kept, left_out = _for_narrow_screens(table)
     caption = [*table.caption, *([f"In the report: {', '.join(left_out)}."] if left_out else [])]
-    shown = rich.table.Table(title=Text(table.title), caption=Text("\n".join(caption)))
+    title = Text(printable(table.title))
+    shown = rich.table.Table(title=title, caption=Text(printable("\n".join(caption))))
     shown.caption_justify = "left"
     for index in kept:
         text, name = index < len(table.stub), table.columns[index]
         justify: Literal["left", "right"] = "left" if text else "right"
         # what is too wide is folded, not cut off
-        shown.add_column(Text(name.replace(": ", "\n")), justify=justify, overflow="fold")
+        heading = Text(printable(name).replace(": ", "\n"))
+        shown.add_column(heading, justify=justify, overflow="fold")
     for whole_row in table.rows:
         row = [whole_row[index] for index in kept]
         styles = ["bold" if cell.best else "red" if cell.failed else "" for cell in row]
-        shown.add_row(*(Text(cell.text, style=s) for cell, s in zip(row, styles, strict=True)))
+        shown.add_row(
+            *(Text(printable(cell.text), style=s) for cell, s in zip(row, styles, strict=True))
+        )
     return shown
