@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,9 +14,13 @@ import bench
 from bench import compaction
 from bench.compacted import Entry, row_table, write_entries, write_rows
 from bench.compaction import compact, unpack
+from bench.doctor import inspect_results
 from bench.errors import InputError
 from bench.labelled import read_results
+from bench.runner import run_suite
 from bench.store import Result, Store
+from reports import write_report
+from reports.compare import compare_folders
 from tests.bench.folders import Folder, contents, job
 
 JOBS, ROWS, SECONDS = 10_000, 30, 3.0  # of one processor, to load so many jobs with so many rows
@@ -235,3 +241,31 @@ def test_ten_thousand_compacted_jobs_load_in_seconds(tmp_path):
     assert (len(jobs), len(found)) == (JOBS, JOBS * ROWS)
     assert found.value.tolist()[:ROWS] == [1 / (n + 1) for n in range(ROWS)]
     assert jobs.status.eq("ok").all() and taken < SECONDS
+
+
+def test_a_real_run_goes_on_from_its_compacted_form(write_suite, tmp_path):
+    """Run, plan, report, compare and doctor, with nothing left but the two files."""
+
+    def one(content):
+        content["methods"], content["test_on"] = ["sense"], ["small"]
+
+    suite, out = str(write_suite(one)), tmp_path / "out"
+    first = run_suite(suite, out)
+    assert first.ok and not first.cached
+    # nothing of it says where it is, so that it can be moved
+    assert not [name for name, text in contents(out).items() if str(tmp_path).encode() in text]
+    shutil.copytree(out, tmp_path / "as it was")
+    # a training that is done leaves it a checkpoint, an evaluation its images; nothing says more
+    tables = {path.name: path.read_bytes() for path in write_report(out, ["markdown", "csv"]).paths}
+    compact(out, prune=True)
+    assert not list(out.glob("jobs/*/*.json*"))
+    before = contents(out / "jobs")
+    again = run_suite(suite, out)
+    assert again.ok and again.cached == set(first.statuses)
+    assert contents(out / "jobs") == before
+    after = {path.name: path.read_bytes() for path in write_report(out, ["markdown", "csv"]).paths}
+    assert after == tables and "table.md" in tables
+    copy = tmp_path / "as it was"
+    compared = [compare_folders(a, copy, [], None) for a in (out, copy)]
+    assert len({repr(replace(table, caption=[])) for table in compared}) == 1
+    assert all(finding.ok for finding in inspect_results(out))

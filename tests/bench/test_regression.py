@@ -288,7 +288,7 @@ BAD: Mapping[str, tuple[Callable[[Path, Path], None], str]] = {
     "no rows": (damaged("suites/own.json", '{"jobs": []}'), "no rows"),
     "two suites": (damaged("suites/more.json", '{"jobs": []}'), "suites more, own"),
     "damaged rows": (damaged("jobs/key1/rows.jsonl", "{"), "rows.jsonl, line 1"),
-    "other rows": (damaged("jobs/key1/rows.jsonl", '{"value": 1, "key": 2}'), "of this schema"),
+    "other rows": (damaged("jobs/key1/rows.jsonl", '{"value": 1, "key": 2}'), "of schema 1"),
     "another schema": (damaged("jobs/key1/job.json", '{"schema": 99}'), "schema 99"),
 }
 
