@@ -84,6 +84,9 @@ class SlurmEngine:
             if known:
                 self.tasks[id_] = _Task(known)
                 self.started |= dict.fromkeys(known, time.monotonic())
+        if not self.tasks:  # what submitit carried to the nodes and back
+            for path in (self.folder / "logs").glob("*.pkl"):
+                path.unlink(missing_ok=True)
         return list(self.started)
 
     def accepts(self, job: Job) -> bool:
@@ -112,9 +115,6 @@ class SlurmEngine:
         alive = {key for task in self.tasks.values() for key in task.keys}
         for path, record in _records(self.folder):
             if not alive & {key for group in record["groups"] for key in group}:
-                path.unlink(missing_ok=True)
-        if not alive:  # what submitit carried to the nodes and back
-            for path in (self.folder / "logs").glob("*.pkl"):
                 path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ submission

@@ -42,7 +42,7 @@ SUITE: dict[str, Any] = {
     "evaluate": {"samples": 2, "artifacts": 1},
 }
 OFTEN = {"EQUIBENCH_SAVE_SECONDS": "0.2"}
-LONG = {"steps": 2000, "validate_every": 1000}
+LONG = {"steps": 800, "validate_every": 400}
 
 
 def answers() -> bool:
@@ -131,7 +131,7 @@ def test_a_coordinator_is_killed_and_no_job_runs_twice(
     local = tmp_path / "local"
     run("run", suite, "--out", local, "--quiet")
     assert numbers(folder).equals(numbers(local))
-    assert not list(folder.glob("slurm/*.json")) and not list(folder.glob("slurm/logs/*.pkl"))
+    assert not list(folder.glob("slurm/*.json"))
 
 
 def test_a_requeued_training_goes_on_from_its_save(
@@ -212,7 +212,7 @@ def test_short_jobs_share_a_task_and_long_arrays_are_cut(jobs: Any) -> None:
     from bench.engines import slurm
 
     short = jobs(7)
-    groups = list(slurm._groups(short, 60, alone=False))
+    groups = list(slurm._groups(short, 20, alone=False))  # of work 5 each
     assert [len(group) for group in groups] == [4, 3]
     assert sorted(key for group in groups for key in group) == sorted(job.key for job in short)
     assert [len(group) for group in slurm._groups(short, 60, alone=True)] == [1] * 7
