@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 
 from bench.errors import InputError
 from bench.files import write_atomic
-from bench.schema import COLUMNS, SCHEMA
+from bench.job_table import require_key
+from bench.schema import COLUMNS, SCHEMA, OtherSchema
 
 JOBS, ROWS = "jobs.parquet", "rows.parquet"
 STAMPED = ("job.json", "result.json", "rows.jsonl")
@@ -54,6 +55,8 @@ class Compacted:
     def __init__(self, root: Path) -> None:
         self.root = root
         found = _read(root / "compact" / JOBS, JOB_SCHEMA).to_pylist()
+        for line in found:
+            require_key(line["key"], f"{root / 'compact' / JOBS}")
         self.entries = {line["key"]: Entry(**line) for line in found}
         self.pruned = {key for key, entry in self.entries.items() if entry.pruned}
 
@@ -146,8 +149,10 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         expected = "Parquet that `compact` has written"
         raise InputError(f"unreadable ({error})", where=str(path), expected=expected) from error
     given = (table.schema.metadata or {}).get(b"equibench.schema", b"unknown").decode()
-    if given != str(SCHEMA) or table.schema.names != schema.names:
-        raise InputError(f"schema {given}", where=str(path), expected=f"schema {SCHEMA}")
+    if given != str(SCHEMA):
+        raise OtherSchema(int(given) if given.isdecimal() else given, path)
+    if table.schema.remove_metadata() != schema.remove_metadata():
+        raise InputError("other columns", where=str(path), expected=", ".join(schema.names))
     return table
 
 

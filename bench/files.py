@@ -80,6 +80,15 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file of a results folder. Raises InputError if it is damaged."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"unreadable ({error})", where=str(path), expected="JSON") from error
+    return parsed_json(content, path)
+
+
+def parsed_json(content: str | bytes | None, path: Path) -> Any:
+    """The JSON that stands, or stood, in a file. Raises InputError if it is damaged."""
+    try:
+        return json.loads(content or "")
+    except (ValueError, RecursionError) as error:
         raise InputError(f"unreadable ({error})", where=str(path), expected="JSON") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from bench.compacted import row_table
 from bench.errors import InputError
+from bench.files import parsed_json
 from bench.schema import SCHEMA, Result, checked_job, parsed_result
 from bench.store import Store
 
@@ -34,8 +34,8 @@ def load_jobs(store: Store) -> pd.DataFrame:
         result: Result | None
         if compacted and key in current:
             entry, path = compacted.entries[key], store.folder(key)
-            job = checked_job(json.loads(entry.job), path / "job.json")
-            result = parsed_result(json.loads(entry.result or "null"), path / "result.json")
+            job = checked_job(parsed_json(entry.job, path), path / "job.json")
+            result = parsed_result(parsed_json(entry.result or "null", path), path / "result.json")
         else:
             job, result = store.read_job(key), store.result(key)
         ended = asdict(result) if result else {"status": "not finished"}

@@ -18,6 +18,7 @@ from bench.compaction import unpack
 from bench.errors import InputError
 from bench.files import TEMPORARY, read_json, sync_folder
 from bench.job_damage import damage
+from bench.job_table import checked_jobs
 from bench.schema import OtherSchema, checked_suite
 from bench.store import UNAVAILABLE, Store, existing
 
@@ -105,7 +106,7 @@ def _copies(store: Store) -> Iterator[_Problem]:
 def _suites(store: Store) -> Iterator[_Problem]:
     for path in sorted((store.root / "suites").glob("[!.]*.json")):
         try:
-            checked_suite(read_json(path), path)
+            checked_jobs(checked_suite(read_json(path), path), str(path))
         except OtherSchema as error:
             yield _Problem(str(error), path)
         except InputError as error:
@@ -217,11 +218,11 @@ def _listed(store: Store) -> Iterator[Finding]:
     """Jobs that no suite lists, and suites that list jobs which are not there."""
     keys, listed = set(store.jobs()), set()
     try:
-        suites = store.suites()
+        lines = {name: checked_jobs(table, name) for name, table in store.suites().items()}
     except InputError:  # said already
         return
-    for name, table in suites.items():
-        wanted = {row["job"] for row in table["jobs"]} - {UNAVAILABLE}
+    for name, jobs in lines.items():
+        wanted = {line["job"] for line in jobs} - {UNAVAILABLE}
         listed |= wanted
         if wanted - keys:
             missing = ", ".join(sorted(wanted - keys))

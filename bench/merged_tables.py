@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.errors import InputError
+from bench.job_table import checked_jobs
 from bench.store import UNAVAILABLE, Store
 
 Table = dict[str, Any]
@@ -25,7 +26,12 @@ def merged_tables(stores: Sequence[Store]) -> dict[str, Table]:
     for store in stores:
         for name, table in store.suites().items():
             where = f"{store.root}: suite {name}"
-            found[name] = _joined(found[name], table, where) if name in found else table
+            checked_jobs(table, where)
+            try:
+                found[name] = _joined(found.get(name, table), table, where)
+            except (AttributeError, KeyError, TypeError) as error:
+                what = f"damaged ({type(error).__name__} {error})"
+                raise InputError(what, where=where, expected="a suite's table") from error
     return found
 
 

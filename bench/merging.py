@@ -83,6 +83,9 @@ def _held(store: Store) -> Iterator[None]:
 
 
 def _merge_job(store: Store, source: Store, key: str, done: Merged, there: set[str]) -> None:
+    folder = source.folder(key)
+    if folder.is_symlink() or (folder / "artifacts").is_symlink():
+        raise InputError("a link", where=str(folder), expected="a job's own files")
     if key not in there:
         _copy(store, source, key)
         there.add(key)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import InputError
 from bench.files import Unwritable as Unwritable
+from bench.files import parsed_json
 from bench.files import read_json as read_json
 from bench.files import write_atomic as write_atomic
 from bench.files import write_json as write_json
@@ -113,7 +114,9 @@ class Store:
         """The description of a job. Raises InputError if it was written by another schema."""
         path = self.folder(key) / "job.json"
         pruned = self._pruned(key)
-        return checked_job(read_json(path) if pruned is None else json.loads(pruned.job), path)
+        return checked_job(
+            read_json(path) if pruned is None else parsed_json(pruned.job, path), path
+        )
 
     def write_rows(self, key: str, rows: Iterable[Row]) -> None:
         """All rows of a job at once; a value that is not finite becomes null and is flagged."""
@@ -154,7 +157,7 @@ class Store:
         path = self.folder(key) / "result.json"
         pruned = self._pruned(key)
         if pruned is not None:
-            return parsed_result(json.loads(pruned.result or "null"), path)
+            return parsed_result(parsed_json(pruned.result or "null", path), path)
         if not path.exists():
             return None
         try:

@@ -219,6 +219,28 @@ def test_a_damaged_or_newer_copy_is_named(name, folder):
     assert str(caught.value) == f"{path}: schema 2 (expected schema 1)"
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"key": "../../x"}, "job '../../x'"),
+        ({"job": None}, "unreadable"),
+        ({"job": "{"}, "unreadable"),
+        ({"job": '{"schema": 2}'}, "schema 2"),
+        ({"result": '{"schema": 2}'}, "schema 2"),
+    ],
+)
+def test_a_copy_may_come_from_somebody_else(change, expected, folder):
+    compact(folder.root, prune=True)
+    path = folder.root / "compact" / "jobs.parquet"
+    table = pq.read_table(path)
+    lines = table.to_pylist()
+    lines[0] |= change
+    pq.write_table(table.from_pylist(lines, schema=table.schema), path)
+    with pytest.raises(InputError) as caught:
+        bench.load_jobs(folder.root)
+    assert expected in str(caught.value)
+
+
 def test_ten_thousand_compacted_jobs_load_in_seconds(tmp_path):
     """Written as `compact` does, without the small files that were there before."""
     small = Folder(tmp_path / "small")

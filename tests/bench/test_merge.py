@@ -140,6 +140,28 @@ def test_a_label_that_means_different_things_is_refused(change, expected, two):
     assert contents(first.root) == {**before, ".lock": b""} or contents(first.root) == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"tasks": []}, {"jobs": [{}]}, {"jobs": [{"job": "../x"}]}, {"axes": 1, "tasks": {"4x": 5}}],
+)
+def test_a_damaged_table_is_refused(change, two):
+    first, second = two
+    path = second.root / "suites" / "small.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError) as caught:
+        merge(first.root, [second.root])
+    assert str(caught.value).startswith(f"{second.root}: suite small: ")
+
+
+def test_links_are_not_followed(two, tmp_path):
+    first, second = two
+    key = second.lines[-1]["job"]
+    second.store.folder(key).rename(tmp_path / "elsewhere")
+    second.store.folder(key).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a link"):
+        merge(first.root, [second.root])
+
+
 def test_what_is_unavailable_here_and_not_there_is_the_job(two):
     first, second = two
     absent = {**first.lines[0], "kind": "evaluate", "test_task": "4x", "method": "released"}
