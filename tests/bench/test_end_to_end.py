@@ -1,6 +1,7 @@
 """The program as its user meets it: a process, a folder of results, an exit code."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -51,6 +52,13 @@ class RunsOut(Faulty):
 
     def fail(self, image):
         return image.new_empty(2**50)
+
+
+class Greedy(Faulty):
+    name = "greedy"
+
+    def fail(self, image):
+        return image.new_zeros(2**31)  # 8 GiB, of an address space of 6
 
 
 '''
@@ -116,6 +124,10 @@ def test_interrupted(write_suite, tmp_path):
     assert process.returncode == 130 and "goes on from there" in errors and "Trace" not in errors
 
 
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, resource.RLIM_INFINITY))
+
+
 def test_a_failing_job_is_a_row_and_its_siblings_run(write_suite, tmp_path, repo_root):
     plugin, example = tmp_path / "faulty.py", tmp_path / "example.py"
     plugin.write_text(FAULTY)
@@ -124,18 +136,19 @@ def test_a_failing_job_is_a_row_and_its_siblings_run(write_suite, tmp_path, repo
     example.write_text(next(b for b in blocks if "class Wiener" in b).split("```")[0])
 
     def faulty(content):
-        content["methods"] = ["raises", "dies", "runs-out", "zero-filled"]
+        content["methods"] = ["raises", "dies", "runs-out", "greedy", "zero-filled"]
         content["test_on"] = ["small"]
 
     suite, folder = write_suite(faulty), tmp_path / "out"
     options = ("--plugin", plugin, "--plugin", example, "--add-method", "wiener")
-    _, errors = run("run", suite, "--out", folder, *options, code=1)
+    _, errors = run("run", suite, "--out", folder, *options, code=1, preexec_fn=limit_memory)
     jobs = bench.load_jobs(folder)
     jobs = jobs[jobs.kind == "evaluate"].set_index("method")
     assert jobs.status.to_dict() == {
         "raises": "error",
         "dies": "killed",
         "runs-out": "out-of-memory",
+        "greedy": "out-of-memory",
         "wiener": "ok",
         "zero-filled": "ok",
     }

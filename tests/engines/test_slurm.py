@@ -110,6 +110,13 @@ def fit_of_modl(folder: Path) -> str | None:
     return found[0].name if found else None
 
 
+def alone_in_the_queue(folder: Path) -> tuple[str, str]:
+    """The fit of modl and its task, once it trains and everything else is done."""
+    key = wait(lambda: fit_of_modl(folder))
+    (task,) = wait(lambda: (ids := queue(folder, "%i")) and len(ids) == 1 and ids)
+    return key, task
+
+
 def test_a_coordinator_is_killed_and_no_job_runs_twice(
     slurm: None, suite: Path, options: list[Any], tmp_path: Path
 ) -> None:
@@ -140,8 +147,7 @@ def test_a_requeued_training_goes_on_from_its_save(
     folder = tmp_path / "out"
     longer(suite)
     process = start("run", suite, "--out", folder, *options, "--quiet", variables=OFTEN)
-    key = wait(lambda: fit_of_modl(folder))
-    (task,) = queue(folder, "%i", "--states=running")
+    key, task = alone_in_the_queue(folder)
     subprocess.run(["scontrol", "requeue", task], check=True)
     # a task that is requeued waits for two minutes, unless it is told not to
     wait(lambda: queue(folder, "%i", "--states=pending"))
@@ -164,9 +170,8 @@ def test_a_killed_task_is_noticed(
     longer(suite)
     variables = {**OFTEN, "PATH": f"{tools}:{os.environ['PATH']}"}
     process = start("run", suite, "--out", folder, *options, "--quiet", variables=variables)
-    wait(lambda: fit_of_modl(folder))
-    tasks = queue(folder, "%i", "--states=running")
-    subprocess.run(["scancel", "--signal=KILL", *tasks], check=True)
+    _, task = alone_in_the_queue(folder)
+    subprocess.run(["scancel", "--signal=KILL", task], check=True)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 1, errors
     statuses = bench.load_jobs(folder).groupby("method").status.apply(sorted).to_dict()
