@@ -95,7 +95,8 @@ def write_rows(folder: Path, values: Values) -> None:
 def read_rows(folder: Path) -> Values:
     """The golden rows. Raises InputError naming the first line that is wrong."""
     path = folder / ROWS
-    reader = csv.reader(read_text(path, "golden rows: `check --update` makes them").splitlines())
+    lines = read_text(path, "golden rows: `check --update` makes them").splitlines()
+    reader = csv.reader(lines, strict=True)
     values: Values = {}
     try:
         header = next(reader, [])

@@ -16,7 +16,7 @@ _TEXTS = ("method", "kind", "train_task", "test_task", "question")
 def checked_jobs(table: Any, where: str) -> list[Mapping[str, Any]]:
     """Its lines. Raises InputError for one without a key, or whose labels are no labels."""
     lines = table.get("jobs") if isinstance(table, dict) else None
-    if not isinstance(lines, list) or not lines:
+    if not isinstance(lines, list):
         raise InputError("no table of jobs", where=where, expected="a suite's table")
     for number, line in enumerate(lines):
         _require_line(line, f"{where}: jobs.{number}")

@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from bench.config import as_dict, nearest
+from bench.config import as_dict, build, flattened, nearest
 from bench.data.archives import damaged, require_file, require_not_sparse
 from bench.data.contained import below
 from bench.errors import InputError
@@ -28,6 +30,7 @@ from bench.text_input import parse_json
 
 Tensors = dict[str, Tensor]
 
+_LARGEST_COUNT = 10**6  # of layers, iterations or channels that a file may ask for
 SHIPPED, CHECKPOINTS = "package:", Path(__file__).with_name("checkpoints")
 
 
@@ -187,11 +190,41 @@ def convert(
 def load_method(path: Path | str) -> Reconstructor:
     """The method of a file that :func:`convert` or a fit wrote, in evaluation mode."""
     path = Path(path)
-    description = _description(path)
-    method = create_method(description["method"], **description["config"])
-    load_checkpoint(method, path)
+    description, tensors = _description(path), read_tensors(path)
+    cls = method_class(description["method"])
+    config = build(cls.Config, description["config"], f"{path}: {cls.name}")
+    _require_small(lambda: cls(config), tensors, str(path))
+    method = cls(config)
+    load_tensors(method, tensors, str(path))
     method.eval()
     return method
+
+
+def _require_small(create: Callable[[], object], tensors: Tensors, where: str) -> None:
+    """Refuse a configuration whose network is far larger than what the file has of it.
+
+    It is built once without any memory, and counted on the way.
+    """
+    held = sum(tensor.numel() for tensor in tensors.values())
+    left = 2 * held + 10**6
+
+    def count(module: object, name: str, parameter: Tensor | None) -> None:
+        nonlocal left
+        left -= parameter.numel() if parameter is not None else 0
+        if left < 0:
+            what = f"is described as a network far larger than its {held} numbers"
+            raise InputError(what, where=where, expected="the configuration of these weights")
+
+    counting = register_module_parameter_registration_hook(count)
+    try:
+        with torch.device("meta"):
+            create()
+    except InputError:
+        raise
+    except Exception:  # a method that computes while it is built cannot do so without memory
+        return
+    finally:
+        counting.remove()
 
 
 def method_with_weights(name: str, path: Path | None) -> Reconstructor:
@@ -228,6 +261,10 @@ def _description(path: Path) -> dict[str, Any]:
     config = parse_json(metadata["config"], f"{path}: config", "a method's configuration")
     if not isinstance(config, dict):
         raise InputError("is not an object", where=f"{path}: config", expected="fields")
+    for name, value in flattened(config).items():
+        if isinstance(value, int) and value > _LARGEST_COUNT:
+            expected = f"at most {_LARGEST_COUNT}"
+            raise InputError(f"{name} = {value}", where=f"{path}: config", expected=expected)
     return {"method": metadata["method"], "config": config}
 
 

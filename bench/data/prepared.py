@@ -126,8 +126,12 @@ class Prepared:
         try:
             if name not in opened:
                 return None
-            require_own_data(opened[name], f"{path}: {name}")
-            return np.asarray(opened[name][index])
+            found, where = opened[name], f"{path}: {name}"
+            if getattr(found, "ndim", 0) < 3 or found.dtype.kind not in "cfu":
+                what = getattr(found, "dtype", "a group")
+                raise InputError(f"holds {what}", where=where, expected="slices of numbers")
+            require_own_data(found, where)
+            return np.asarray(found[index])
         except InputError:
             raise
         except Exception as error:  # h5py raises many kinds for a damaged file

@@ -51,6 +51,8 @@ class CelebA:
                 name = f"{part}-{first // IMAGES_A_FILE:04d}"
                 chosen = tuple(members[first : first + IMAGES_A_FILE])
                 found.append(Item(name, name, source / IMAGES, part, chosen))
+        if not found:
+            raise InputError("names no image", where=str(source / PARTITION), expected="some")
         return found
 
     def slices(self, item: Item) -> Iterator[Array]:

@@ -52,15 +52,11 @@ def decode(path: Path) -> Image.Image:
     """An image in RGB. Raises InputError if it cannot be read, or has more than 8 bits."""
     require_file(path, "an image")
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as image:
-            warnings.simplefilter("ignore")  # of odd metadata
-            if image.width * image.height > MOST_PIXELS:
-                raise InputError(
-                    f"has {image.width}x{image.height} pixels",
-                    where=str(path),
-                    expected=f"at most {MOST_PIXELS}",
-                )
-            mode, rgb = image.mode, image.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, and of sizes: ours is smaller
+            with Image.open(path, formats=FORMATS) as image:
+                _require_small(image, path)
+                mode, rgb = image.mode, image.convert("RGB")
     except InputError:
         raise
     except Exception as error:  # decoders raise their own, SyntaxError and struct.error too
@@ -72,3 +68,9 @@ def decode(path: Path) -> Image.Image:
             f"has Pillow mode {mode}", where=str(path), expected="8-bit grey or RGB pixels"
         )
     return rgb
+
+
+def _require_small(image: Image.Image, path: Path) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        found = f"has {image.width}x{image.height} pixels"
+        raise InputError(found, where=str(path), expected=f"at most {MOST_PIXELS}")
