@@ -46,6 +46,25 @@ def test_deepinv_imports_and_the_cure_is_used_only_where_needed(repo_root: Path)
         assert ours.stdout.split() == ["True", "deepinv"]
 
 
+def test_the_compiler_is_imported_when_it_is_needed(repo_root: Path) -> None:
+    """And is torch's own then, also for the function of torchvision's that asked for it."""
+    result = run_python(
+        "import sys\n"
+        "from bench.deepinv_import import deepinv\n"
+        "import bench.jobs.evaluate, bench.jobs.measure\n"
+        "assert not [name for name in sys.modules if name.startswith('torch._dynamo')]\n"
+        "import torch, torchvision\n"
+        "ours = torchvision.ops.roi_align.__globals__['is_compile_supported']('cpu')\n"
+        "from torch._dynamo.utils import is_compile_supported\n"
+        "assert ours == is_compile_supported('cpu')\n"
+        "doubled = torch.compile(lambda x: 2 * x, backend='eager')\n"
+        "print(float(doubled(torch.ones(()))), torch._dynamo.__file__ is not None)",
+        repo_root,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["2.0", "True"]
+
+
 def test_a_second_call_changes_nothing(repo_root: Path) -> None:
     result = run_python(
         "from bench import deepinv_import as module\n"
