@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import shutil
 import time
 import uuid
@@ -215,7 +216,8 @@ def _sbatch(logs: Path, parameters: Mapping[str, Any], groups: Sequence[JobGroup
     try:
         executor = submitit.SlurmExecutor(logs, max_num_timeout=REQUEUES)
         executor.update_parameters(**parameters)
-        with executor.batch():
+        # submitit repeats what sbatch says; it is in the error
+        with contextlib.redirect_stderr(io.StringIO()), executor.batch():
             submitted = [executor.submit(group) for group in groups]
         return [str(job.job_id) for job in submitted]
     except Exception as error:  # submitit's own, and what sbatch says
