@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import cli_data, cli_measure, cli_regression, cli_suites
+from bench import cli_data, cli_measure, cli_regression, cli_store, cli_suites
 from bench.cli_options import Data, Plugins, add_plugins, check_device
 from bench.cli_run import (
     Account,
@@ -45,6 +45,7 @@ from bench.cli_suites import (
     planned,
 )
 from bench.errors import InputError
+from bench.printable import printable
 
 app = typer.Typer(
     name="equibench",
@@ -235,24 +236,8 @@ def new(
     )
 
 
-@app.command()
-def doctor(
-    directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="A results folder to look through.")
-    ] = None,
-    data: Data = None,
-) -> None:
-    """Say what is installed, what shadows us, and what is wrong with a results folder."""
-    from bench.doctor import inspect_environment, inspect_results
-
-    findings = inspect_environment(data)
-    if directory is not None:
-        findings += inspect_results(directory)
-    for finding in findings:
-        out.print(
-            f"{'ok ' if finding.ok else 'BAD'}  {finding.text}", highlight=False, markup=False
-        )
-    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+for command in (cli_store.doctor, cli_store.compact, cli_store.merge):
+    app.command()(command)
 
 
 def main() -> None:
@@ -284,11 +269,11 @@ def _report(
             continue
         out.print(summary_for_terminal(directory, name))
         for path in paths:
-            out.print(path, highlight=False, markup=False, soft_wrap=True)
+            out.print(printable(path), highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return printable(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 if __name__ == "__main__":

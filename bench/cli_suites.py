@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
@@ -64,7 +65,7 @@ def plan(
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
     for row in {row["job"]: row for found in plans for row in found.table["jobs"]}.values():
         result = store.result(row["job"])
-        table.add_row(
+        cells = (
             row["job"],
             f"measure {row['question']}" if row["kind"] == "measure" else row["kind"],
             row["method"],
@@ -73,6 +74,7 @@ def plan(
             str(row["train_seed"]),
             result.status if result else "unavailable" if row["job"] == UNAVAILABLE else "to do",
         )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     out.print(table)
 
 
@@ -163,9 +165,5 @@ def print_left_out(plan: Any) -> None:
     """Subjects whose files could not be used."""
     for label, task in plan.table["tasks"].items():
         for subject, why in task["left_out"].items():
-            err.print(
-                f"left out of {label}: {subject}: {why}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            text = printable(f"left out of {label}: {subject}: {why}")
+            err.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -104,7 +104,9 @@ def run(
         store.write_suite(plan.suite.name, _with_earlier_jobs(plan.table, previous, store))
         try:
             return _Run(plan, store, engine, watch).to_the_end()
-        except OSError as error:  # a full disk, a folder that is gone
+        except InputError:
+            raise
+        except OSError as error:  # a folder that is gone
             raise InputError(
                 f"cannot be written ({error.strerror}): what is done is kept",
                 where=str(error.filename or store.root),
@@ -136,7 +138,8 @@ def _with_earlier_jobs(
         and {row["train_task"], row["test_task"]} <= known
         and store.finished(row["job"])
     ]
-    rows = sorted((*table["jobs"], *kept), key=lambda row: table["methods"].index(row["method"]))
+    order = {name: place for place, name in reversed(list(enumerate(table["methods"])))}
+    rows = sorted((*table["jobs"], *kept), key=lambda row: order[row["method"]])
     return {**table, "jobs": rows}
 
 

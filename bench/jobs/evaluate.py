@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -214,8 +215,14 @@ def _keep_image(
             arrays[f"{RESIDUALS[stop]}_{number}"] = history
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    name = f"{sample.subject.replace('/', '-')}--{sample.sample}.npz"
-    write_atomic(folder / name, buffer.getvalue())
+    write_atomic(
+        folder / f"{_file_name(f'{sample.subject}--{sample.sample}')}.npz", buffer.getvalue()
+    )
+
+
+def _file_name(text: str) -> str:
+    """Ids come from files: what is no letter of a plain name becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._#-]", "-", text).lstrip(".")[-120:]
 
 
 def _synchronise(tensor: Tensor) -> None:

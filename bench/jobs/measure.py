@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.config import build
+from bench.data.archives import open_npz
 from bench.jobs.common import Context, open_method, open_task, row
 from bench.jobs.spec import Job
 from bench.measure.question import Measured, Subject
@@ -87,6 +88,6 @@ def _perturbations(job: Job, store: Store) -> dict[str, Tensor]:
     """What the measurements that this one builds on have kept."""
     found: dict[str, Tensor] = {}
     for key in job.requires[1:]:
-        with np.load(store.folder(key) / "artifacts" / PERTURBATIONS) as file:
-            found |= {name: torch.from_numpy(file[name]) for name in file.files}
+        with open_npz(store.folder(key) / "artifacts" / PERTURBATIONS) as file:
+            found |= {name: torch.from_numpy(file.array(name)) for name in file.names}
     return found

@@ -81,6 +81,7 @@ def _training_figure(results: SuiteResults) -> tuple[str, Figure] | None:
         for axis, shown in zip(grid[:, 0], panels, strict=True):
             _panel(axis, shown, results, lines, styles)
         grid[-1, 0].set_xlabel("optimiser step")
+        grid[-1, 0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
         figure.align_ylabels()
         _legend(figure, results, lines, styles, 1 - 0.03 / height)
     return _caption(results, panels), figure
@@ -132,7 +133,8 @@ def _curves(
     curves = [np.array(points, np.float64) for points in found if points]
     seed = {"lw": 0.5, "alpha": 0.6} if len(curves) > 1 else {}
     for curve in curves:
-        axis.plot(curve[:, 0], running_median(curve[:, 1]), **{**style, **seed})
+        few = {"marker": "o", "ms": 2.5} if len(curve) < 3 else {}  # one point is no line
+        axis.plot(curve[:, 0], running_median(curve[:, 1]), **{**style, **seed, **few})
     if len(curves) > 1:
         axis.plot(*_mean(curves), **style)
     return curves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -128,6 +129,19 @@ def test_data_commands(
     shown = capsys.readouterr().out
     assert "1 files, 1 subjects, 1 slices" in shown and "left out: " in shown
     assert run(monkeypatch, "data", "verify", out) == 0
+    capsys.readouterr()
+    suite, results = tmp_path / "mine.yaml", tmp_path / "results"
+    config = {"dataset": "prepared", "file": "prepared", "noise": 0.0}
+    content = {
+        "name": "mine",
+        "tasks": {"scans": {"task": "mri-multicoil", "config": config}},
+        "train_on": ["scans"],
+        "methods": ["zero-filled"],
+    }
+    suite.write_text(json.dumps(content))
+    assert run(monkeypatch, "run", suite, "--data", tmp_path, "--out", results, "--quiet") == 0
+    assert list(results.glob("jobs/*/artifacts/*.npz"))  # the sample's id is no file name
+    assert list(results.glob("report/mine/figures/reconstruction*.png"))
     (out / "data" / "scan.h5").write_bytes(b"")
     assert run(monkeypatch, "data", "verify", out) == 1
     assert "scan.h5: 0 bytes, expected" in capsys.readouterr().out
