@@ -162,11 +162,16 @@ def _tensor(matrix: Any) -> Tensor:
 
 
 def _multiply(matrix: Tensor, x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Every channel of ``x (B, C, h, w)`` through the matrix, to ``(B, C, *shape)``."""
+    """Every channel of ``x (B, C, h, w)`` through the matrix, to ``(B, C, *shape)``.
+
+    In multiples of four columns: other numbers are added up in another order on some CPUs, and a
+    sample would depend on what else is in its batch. One column alone is slower, too.
+    """
     batch = x.shape[:2]
-    columns = x.reshape(batch[0] * batch[1], -1).mT
+    count = batch[0] * batch[1]
+    columns = torch.nn.functional.pad(x.reshape(count, -1), (0, 0, 0, -count % 4)).mT
     if isinstance(columns, FakeTensor):  # no values, and no kernel for sparse rows either
         product = columns.new_empty(matrix.shape[0], columns.shape[1])
     else:
         product = matrix @ columns
-    return product.mT.reshape(*batch, *shape)
+    return product.mT[:count].reshape(*batch, *shape)

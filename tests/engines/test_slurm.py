@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ def answers() -> bool:
 
 
 @pytest.fixture(scope="module")
-def slurm(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def slurm(repo_root: Path) -> Iterator[None]:
     if answers():
         yield
         return
@@ -59,7 +60,8 @@ def slurm(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     scripts = Path(given) if given else repo_root.parent / "shared" / "slurm"
     if os.geteuid() != 0 or not (scripts / "up").is_file():
         pytest.skip(f"no Slurm answers, and there is no {scripts}/up to start one as root")
-    state = tmp_path_factory.mktemp("slurm")
+    state = Path(tempfile.mkdtemp(prefix="equibench-slurm-"))  # pytest's folders are for one user
+    state.chmod(0o755)
     # its output goes to a file: the daemons would keep a pipe open for ever
     with (state / "up.log").open("w") as log:
         up = subprocess.run([scripts / "up", state], stdout=log, stderr=log, timeout=300)
@@ -68,6 +70,7 @@ def slurm(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("SLURM_CONF", str(state / "slurm.conf"))
         yield
         subprocess.run([scripts / "down", state], capture_output=True, timeout=60)
+    shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture
