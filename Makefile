@@ -42,7 +42,8 @@ else
 endif
 
 soak: install ## faults and hostile input in their long forms, with counts: under an hour
-	$(BIN)/python -m pytest -s -m slow tests/faults tests/hostile tests/engines
+	EQUIBENCH_FUZZ=10 $(BIN)/python -m pytest -s tests/hostile
+	$(BIN)/python -m pytest -s -m "" tests/engines tests/faults
 
 docs: install ## the documentation site, into site/
 	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt

@@ -136,6 +136,7 @@ def parse_fields(texts: Iterable[str], known: Iterable[str], option: str) -> dic
     Raises:
         InputError: another form, or an unknown field.
     """
+    from bench import safe_yaml
     from bench.config import nearest
 
     fields, names = {}, list(known)
@@ -145,20 +146,11 @@ def parse_fields(texts: Iterable[str], known: Iterable[str], option: str) -> dic
             raise InputError(f"{text!r}", where=option, expected="FIELD=VALUE")
         if name not in names:
             raise InputError(f"unknown field {name!r}", where=option, expected=nearest(name, names))
-        fields[name] = _number(value, _yaml(value, f"{option} {text}"))
+        fields[name] = _number(value, safe_yaml.load(value, f"{option} {name}"))
     return fields
 
 
 # ---------------------------------------------------------------------- pieces
-
-
-def _yaml(value: str, where: str) -> Any:
-    from bench import safe_yaml
-
-    try:
-        return safe_yaml.load(value, where)
-    except InputError as error:
-        raise InputError(str(error), expected="a value in YAML") from error
 
 
 def _number(text: str, value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Every shipped suite runs at scale smoke by one command, and leaves what it promises.
 
-Slow: `make test PYTEST_ARGS="-m slow tests/bench/test_smoke_suites.py"`, about three
-minutes a suite on two cores.
+Two of them every time; the others are slow: about two minutes a suite on two cores, by
+`make test PYTEST_ARGS="-m slow tests/bench/test_smoke_suites.py"`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from bench.suite_files import load, shipped
 OTHERWISE = ("full", "released-weights", "real-brain", "tasks-real", "ci-checkpoints")
 
 
-@pytest.mark.slow
+EVERY_TIME = ("mol-table1", "question-basin")  # a paper's table, and a question's answer
+SLOW = [name for name in shipped() if name not in (*OTHERWISE, *EVERY_TIME)]
+
+
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", [name for name in shipped() if name not in OTHERWISE])
+@pytest.mark.parametrize(
+    "name", [*EVERY_TIME, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_a_suite_runs_at_scale_smoke(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench.cli", "run", name, "--scale", "smoke", "--quiet"]
     embedded = {key: value for key, value in os.environ.items() if key != "EQUIBENCH_DATA"}

@@ -9,19 +9,15 @@ import os
 import random
 import resource
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import harmful_hdf5  # noqa: F401 (registers its files)
-import harmful_text  # noqa: F401
-from harmful import HARMFUL
-from valid import KINDS, place
-
 from bench.errors import InputError
+from tests.hostile import harmful_hdf5, harmful_text  # noqa: F401 (they register their files)
+from tests.hostile.harmful import HARMFUL
+from tests.hostile.valid import KINDS, place
 
 MEMORY = 2**30  # bytes that the readers may take, all inputs together
 SECONDS = 20  # that one may take

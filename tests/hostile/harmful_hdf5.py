@@ -8,7 +8,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from harmful import HARMFUL, Damage
+
+from tests.hostile.harmful import HARMFUL, Damage
 
 _DATASET = {
     "fastmri multicoil": ("kspace", "<c8", 4),

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harmful import HARMFUL, Damage, each, harmful
 from safetensors.torch import save_file
-from valid import SUITE, TOLERANCE
+
+from tests.hostile.harmful import HARMFUL, Damage, each, harmful
+from tests.hostile.valid import SUITE, TOLERANCE
 
 # ---------------------------------------------------------------------- YAML
 

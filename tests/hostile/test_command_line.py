@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import harmful_hdf5  # noqa: F401 (registers its files)
-import harmful_text  # noqa: F401
-from harmful import HARMFUL
-from valid import KINDS, place
-
 from bench import cli
+from tests.hostile import harmful_hdf5, harmful_text  # noqa: F401 (they register their files)
+from tests.hostile.harmful import HARMFUL
+from tests.hostile.valid import KINDS, place
 
 Arguments = Callable[[Path, Path], list[object]]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +15,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent))
-from valid import KINDS, SUITE, place
-
 from bench import safe_yaml
 from bench.data.contained import below, contained
 from bench.errors import InputError
@@ -25,9 +22,12 @@ from bench.printable import printable
 from bench.suite import Suite
 from bench.suite_files import parse
 from bench.text_input import parse_json
+from tests.hostile.valid import KINDS, SUITE, place
+
+MORE = int(os.environ.get("EQUIBENCH_FUZZ", "1"))  # times as many examples, for `make soak`
 
 fuzzed = settings(
-    max_examples=40,
+    max_examples=40 * MORE,
     derandomize=True,
     deadline=None,
     database=None,
@@ -85,7 +85,7 @@ def test_readers_of_edited_files(name: str) -> None:
         read()
 
 
-@settings(fuzzed, max_examples=300)
+@settings(fuzzed, max_examples=300 * MORE)
 @given(TREES)
 def test_suites_of_any_content(tree: object) -> None:
     text = yaml.safe_dump(tree, allow_unicode=True)
@@ -94,21 +94,21 @@ def test_suites_of_any_content(tree: object) -> None:
         answer(parse, Suite, content, "-")
 
 
-@settings(fuzzed, max_examples=300)
+@settings(fuzzed, max_examples=300 * MORE)
 @given(st.dictionaries(st.sampled_from(list(Suite.model_fields)), TREES, max_size=5))
 def test_suites_with_fields_of_any_content(changed: dict[str, object]) -> None:
     content = yaml.safe_load(SUITE)
     answer(parse, Suite, {**content, **changed}, "-")
 
 
-@settings(fuzzed, max_examples=300)
+@settings(fuzzed, max_examples=300 * MORE)
 @given(st.text(alphabet="ab:-[]{}&*!|>%@'\"#,? \n\t<=0.~\\", max_size=120))
 def test_yaml_of_any_signs(text: str) -> None:
     answer(safe_yaml.load, text, "-")
     answer(safe_yaml.compose, text, "-")
 
 
-@settings(fuzzed, max_examples=300)
+@settings(fuzzed, max_examples=300 * MORE)
 @given(TREES.map(json.dumps) | st.text(alphabet='[]{}":,0123456789eE+-.nulltruefas\\', max_size=80))
 def test_json_of_any_content(text: str) -> None:
     content = answer(parse_json, text, "-", "JSON")
@@ -122,7 +122,7 @@ def test_json_files_of_any_content(name: str) -> None:
         path = place(kind, Path(folder))
         valid = json.loads(path.read_text())
 
-        @settings(fuzzed, max_examples=150)
+        @settings(fuzzed, max_examples=150 * MORE)
         @given(st.dictionaries(st.sampled_from([*valid, "other"]), TREES, min_size=1, max_size=3))
         def read(changed: dict[str, object]) -> None:
             path.write_text(json.dumps({**valid, **changed}))
@@ -131,7 +131,7 @@ def test_json_files_of_any_content(name: str) -> None:
         read()
 
 
-@settings(fuzzed, max_examples=200)
+@settings(fuzzed, max_examples=200 * MORE)
 @given(st.lists(st.sampled_from(["..", ".", "a", "", "/", "link", "\0", "ä"]), max_size=6))
 def test_no_name_leads_out(parts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +144,7 @@ def test_no_name_leads_out(parts: list[str]) -> None:
                 assert path.resolve().is_relative_to(inside.resolve())
 
 
-@settings(fuzzed, max_examples=300)
+@settings(fuzzed, max_examples=300 * MORE)
 @given(st.text())
 def test_whatever_is_printed_is_printable(text: str) -> None:
     assert all(sign in "\n\t" or sign.isprintable() for sign in printable(text))

@@ -267,7 +267,7 @@ def test_a_variants_recipe_is_profiled(monkeypatch: pytest.MonkeyPatch) -> None:
         (["modl", "mri-multicoil", "--config", "name=4"], "--config: unknown field 'name'"),
         (["modl", "mri-multicoil", "--config", "width"], "'width' (expected FIELD=VALUE)"),
         (["modl", "mri-multicoil", "--config", "width=wide"], "modl.width: 'wide' (expected int)"),
-        (["modl", "mri-multicoil", "--config", "width=[4"], "'width=[4' (expected a value in YAML"),
+        (["modl", "mri-multicoil", "--config", "width=[4"], "--config width: not YAML"),
         (["modl", "mri-multicoil", "--config", "width=0"], "modl: width, depth = (0, 5)"),
         (["modl", "mri-multicoil", "--task-config", "data=x"], "--task-config: unknown field"),
         (["modl", "mri-multicoil", "--task-config", "size=-1"], "size = -1"),
