@@ -53,7 +53,7 @@ def compact(
     ] = False,
 ) -> None:
     """Put all jobs and rows of a results folder into two Parquet files, which load faster."""
-    from bench.compaction import compact as compact_folder
+    from bench.storage.compaction import compact as compact_folder
 
     done = compact_folder(directory, prune)
     pruned = f", small files of {done.pruned} removed" if prune else ""
@@ -65,7 +65,7 @@ def merge(
     others: Annotated[list[Path], typer.Argument(metavar="FROM...", help="Results folders.")],
 ) -> None:
     """Add the jobs of other results folders to one."""
-    from bench.merging import merge as merge_folders
+    from bench.storage.merging import merge as merge_folders
 
     done = merge_folders(into, others)
     counts = f"{len(done.copied)} jobs copied, {len(done.replaced)} replaced, {len(done.kept)} kept"

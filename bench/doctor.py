@@ -1,4 +1,4 @@
-"""Look at an installation, and say what is wrong with it (a results folder: bench.inspection)."""
+"""Look at an installation, and say what is wrong with it; results: bench.storage.inspection."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import importlib.util
 from pathlib import Path
 
 from bench import environment
-from bench.inspection import Finding as Finding
-from bench.inspection import inspect_results as inspect_results
+from bench.storage.inspection import Finding as Finding
+from bench.storage.inspection import inspect_results as inspect_results
 
 OURS = ("bench", "methods", "baselines", "reports")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from bench.errors import InputError
-from bench.job_table import checked_jobs, require_key
+from bench.storage.job_table import checked_jobs, require_key
 from bench.store import UNAVAILABLE, Row, Store, load_suites
 
 # of methods whose weights were there before, and of those that the run trained

@@ -10,7 +10,7 @@
 
 Files are written under a dot-prefixed name in the same folder, synced, and renamed. Nothing in them
 says where the folder is. A job with a `job.json` is what its folder says; one without it is what
-`compact` says of it, if it was pruned (bench/compacted.py).
+`compact` says of it, if it was pruned (bench/storage/compacted.py).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import InputError
-from bench.files import Unwritable as Unwritable
-from bench.files import parsed_json
-from bench.files import read_json as read_json
-from bench.files import write_atomic as write_atomic
-from bench.files import write_json as write_json
-from bench.schema import COLUMNS as COLUMNS
-from bench.schema import SCHEMA as SCHEMA
-from bench.schema import Result as Result
-from bench.schema import Row as Row
-from bench.schema import checked_job, checked_suite, parsed_result, parsed_rows
+from bench.storage.files import Unwritable as Unwritable
+from bench.storage.files import parsed_json
+from bench.storage.files import read_json as read_json
+from bench.storage.files import write_atomic as write_atomic
+from bench.storage.files import write_json as write_json
+from bench.storage.schema import COLUMNS as COLUMNS
+from bench.storage.schema import SCHEMA as SCHEMA
+from bench.storage.schema import Result as Result
+from bench.storage.schema import Row as Row
+from bench.storage.schema import checked_job, checked_suite, parsed_result, parsed_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.compacted import Compacted, Entry
+    from bench.storage.compacted import Compacted, Entry
 
 # stands for a job's key in the table of a suite where there can be no job
 UNAVAILABLE = "unavailable"
@@ -196,7 +196,7 @@ class Store:
         """What `compact` has made of the folder, if it has. Raises InputError if it is damaged."""
         if not (self.root / "compact" / "jobs.parquet").exists():
             return None
-        from bench.compacted import opened
+        from bench.storage.compacted import opened
 
         return opened(self.root)
 
@@ -217,14 +217,14 @@ def load_rows(directory: str | Path) -> pd.DataFrame:
     Raises:
         InputError: if the folder holds no results.
     """
-    from bench import frames
+    from bench.storage import frames
 
     return frames.load_rows(existing(directory))
 
 
 def load_jobs(directory: str | Path) -> pd.DataFrame:
     """One row a job: configuration, status, error, environment, wall time, parameter count."""
-    from bench import frames
+    from bench.storage import frames
 
     return frames.load_jobs(existing(directory))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
-from bench.job_table import checked_jobs
+from bench.storage.job_table import checked_jobs
 from bench.store import load_jobs, load_rows, load_suites
 from bench.text_input import parse_json
 

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import bench
-from bench import compaction
-from bench.compacted import Entry, row_table, write_entries, write_rows
-from bench.compaction import compact, unpack
 from bench.doctor import inspect_results
 from bench.errors import InputError
 from bench.labelled import read_results
 from bench.runner import run_suite
+from bench.storage import compaction
+from bench.storage.compacted import Entry, row_table, write_entries, write_rows
+from bench.storage.compaction import compact, unpack
 from bench.store import Result, Store
 from reports import write_report
 from reports.compare import compare_folders

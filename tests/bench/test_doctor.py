@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import bench
-from bench.compaction import compact
 from bench.doctor import inspect_results
 from bench.errors import InputError
+from bench.storage.compaction import compact
 from bench.store import Store
 from tests.bench.folders import Folder, contents, job
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench import merging
-from bench.compaction import compact
 from bench.doctor import inspect_results
 from bench.errors import InputError
-from bench.merging import merge
+from bench.storage import merging
+from bench.storage.compaction import compact
+from bench.storage.merging import merge
 from bench.store import Store, load_suites
 from tests.bench.folders import Folder, contents, job
 

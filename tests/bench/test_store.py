@@ -97,7 +97,7 @@ def test_a_read_only_folder_is_one_line(tmp_path):
     program = """
         import os, sys
         from pathlib import Path
-        import bench.files, bench.store
+        import bench.storage.files, bench.store
         os.setuid(65534)
         for make in (lambda: bench.store.write_atomic(Path("x.json"), b""), lambda:
                      bench.store.Store(Path("out")).create()):

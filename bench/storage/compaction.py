@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.compacted import JOBS, ROWS, Entry, stamp, write_entries, write_rows
-from bench.files import Unwritable, write_atomic
-from bench.frames import rows_table
+from bench.storage.compacted import JOBS, ROWS, Entry, stamp, write_entries, write_rows
+from bench.storage.files import Unwritable, write_atomic
+from bench.storage.frames import rows_table
 from bench.store import FINISHED, Row, Store, existing
 
 PRUNED = ("rows.jsonl", "result.json", "progress.json", ".lock")  # after job.json

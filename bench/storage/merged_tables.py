@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.errors import InputError
-from bench.job_table import checked_jobs
+from bench.storage.job_table import checked_jobs
 from bench.store import UNAVAILABLE, Store
 
 Table = dict[str, Any]

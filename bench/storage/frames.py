@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.compacted import row_table
 from bench.errors import InputError
-from bench.files import parsed_json
-from bench.schema import SCHEMA, Result, checked_job, parsed_result
+from bench.storage.compacted import row_table
+from bench.storage.files import parsed_json
+from bench.storage.schema import SCHEMA, Result, checked_job, parsed_result
 from bench.store import Store
 
 

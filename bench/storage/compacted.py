@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import InputError
-from bench.files import write_atomic
-from bench.job_table import require_key
-from bench.schema import COLUMNS, SCHEMA, OtherSchema
+from bench.storage.files import write_atomic
+from bench.storage.job_table import require_key
+from bench.storage.schema import COLUMNS, SCHEMA, OtherSchema
 
 JOBS, ROWS = "jobs.parquet", "rows.parquet"
 STAMPED = ("job.json", "result.json", "rows.jsonl")

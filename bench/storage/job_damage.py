@@ -9,9 +9,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from bench.errors import InputError
-from bench.frames import require_types
 from bench.jobs.spec import Job
-from bench.schema import OtherSchema
+from bench.storage.frames import require_types
+from bench.storage.schema import OtherSchema
 from bench.store import Store
 
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.compaction import unpack
 from bench.errors import InputError
-from bench.files import TEMPORARY, read_json, sync_folder
-from bench.job_damage import damage
-from bench.job_table import checked_jobs
-from bench.schema import OtherSchema, checked_suite
+from bench.storage.compaction import unpack
+from bench.storage.files import TEMPORARY, read_json, sync_folder
+from bench.storage.job_damage import damage
+from bench.storage.job_table import checked_jobs
+from bench.storage.schema import OtherSchema, checked_suite
 from bench.store import UNAVAILABLE, Store, existing
 
 JOB_FILES = ("job.json", "rows.jsonl", "result.json", "log.txt", "progress.json", ".lock")

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
-from bench.files import Unwritable, sync_folder, temporary, write_atomic
-from bench.merged_tables import merged_tables
+from bench.storage.files import Unwritable, sync_folder, temporary, write_atomic
+from bench.storage.merged_tables import merged_tables
 from bench.store import FINISHED, Row, Store, existing
 
 # small files that a job may come with; of one that has ended, what it would go on from stays behind
