@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from bench.registry import create_method as create_method
     from bench.registry import create_task as create_task
     from bench.runner import run_suite as run_suite
-    from bench.store import load_jobs as load_jobs
-    from bench.store import load_rows as load_rows
+    from bench.storage.frames import load_jobs as load_jobs
+    from bench.storage.frames import load_rows as load_rows
 
 # imported on first use, so that `import bench` does not wait for torch
 _HOME = {
     "create_method": "bench.registry",
     "create_task": "bench.registry",
-    "load_jobs": "bench.store",
-    "load_rows": "bench.store",
+    "load_jobs": "bench.storage.frames",
+    "load_rows": "bench.storage.frames",
     "run_suite": "bench.runner",
 }
 __all__ = ["__version__", "create_method", "create_task", "load_jobs", "load_rows", "run_suite"]

@@ -87,7 +87,8 @@ def run(
 ) -> None:
     """Run a suite: fit, evaluate, and report. What is done already is not repeated."""
     from bench.engines.process import Placement
-    from bench.store import Store, load_rows
+    from bench.storage.frames import load_rows
+    from bench.store import Store
 
     placing = Placing(engine, workers, memory, partition, account, minutes, profile)
     check_device(device, here=engine == "local")  # a login node may have no GPU

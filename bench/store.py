@@ -37,8 +37,6 @@ from bench.storage.schema import Row as Row
 from bench.storage.schema import checked_job, checked_suite, parsed_result, parsed_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.storage.compacted import Compacted, Entry
 
 # stands for a job's key in the table of a suite where there can be no job
@@ -209,24 +207,6 @@ class Store:
 
 
 # ---------------------------------------------------------------------- a whole folder
-
-
-def load_rows(directory: str | Path) -> pd.DataFrame:
-    """Every row of the finished jobs in a results folder, in long form.
-
-    Raises:
-        InputError: if the folder holds no results.
-    """
-    from bench.storage import frames
-
-    return frames.load_rows(existing(directory))
-
-
-def load_jobs(directory: str | Path) -> pd.DataFrame:
-    """One row a job: configuration, status, error, environment, wall time, parameter count."""
-    from bench.storage import frames
-
-    return frames.load_jobs(existing(directory))
 
 
 def load_suites(directory: str | Path) -> dict[str, dict[str, Any]]:

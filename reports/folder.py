@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
+from bench.storage.frames import load_jobs, load_rows
 from bench.storage.job_table import checked_jobs
-from bench.store import load_jobs, load_rows, load_suites
+from bench.store import load_suites
 from bench.text_input import parse_json
 
 if TYPE_CHECKING:

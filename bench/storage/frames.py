@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,19 +14,24 @@ from bench.errors import InputError
 from bench.storage.compacted import row_table
 from bench.storage.files import parsed_json
 from bench.storage.schema import SCHEMA, Result, checked_job, parsed_result
-from bench.store import Store
+from bench.store import Store, existing
 
 
-def load_rows(store: Store) -> pd.DataFrame:
-    """Every row of the finished jobs, in long form."""
+def load_rows(directory: str | Path) -> pd.DataFrame:
+    """Every row of the finished jobs in a results folder, in long form.
+
+    Raises:
+        InputError: if the folder holds no results.
+    """
     # seeds and steps are integers, also where some are missing
     integers = {pa.int64(): pd.Int64Dtype()}
-    frame: pd.DataFrame = rows_table(store).to_pandas(types_mapper=integers.get)
+    frame: pd.DataFrame = rows_table(existing(directory)).to_pandas(types_mapper=integers.get)
     return frame
 
 
-def load_jobs(store: Store) -> pd.DataFrame:
-    """One row a job."""
+def load_jobs(directory: str | Path) -> pd.DataFrame:
+    """One row a job: configuration, status, error, environment, wall time, parameter count."""
+    store = existing(directory)
     keys, compacted = store.jobs(), store.compacted()
     current = compacted.current(keys) if compacted else set()
     records = []

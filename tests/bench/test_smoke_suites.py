@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import load_jobs
+from bench.storage.frames import load_jobs
 from bench.suite_files import load, shipped
 
 # collections; released weights need data; checkpoints that ci has already

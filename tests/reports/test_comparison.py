@@ -15,7 +15,8 @@ import pytest
 from bench.comparison import compare, compare_rows
 from bench.errors import InputError
 from bench.statistics import Floats, bootstrap_interval, summarise_scores
-from bench.store import Result, load_rows
+from bench.storage.frames import load_rows
+from bench.store import Result
 from reports.folder import load_folder
 from reports.suite_results import SuiteResults
 from reports.tables import all_tables, comparison_table, stability_table, summary_table
