@@ -101,6 +101,26 @@ def test_second_call_repeats_nothing(undisturbed):
     assert "to do" not in output
 
 
+def test_programs_read_a_line_an_event(undisturbed, tmp_path):
+    suite, folder, _ = undisturbed
+    output, _ = run("run", suite, "--out", tmp_path, "--only", "zero-filled", "--json")
+    events = [json.loads(line) for line in output.splitlines()]
+    assert [e["event"] for e in events if e["event"] != "progress"] == [
+        *["job"] * 3,
+        "summary",
+        "report",
+    ]
+    assert {e["status"] for e in events if e["event"] == "job"} == {"ok"}
+    assert events[-2]["jobs"] == {"ok": 3} and events[-2]["ok"]
+    output, _ = run("run", suite, "--out", folder, "--json")
+    first, last = map(json.loads, output.splitlines())
+    assert first["jobs"] == {"cached": 12} and Path(last["paths"][0]).is_file()
+    output, _ = run("status", folder)
+    assert output == "tiny: 12 ok\n"
+    states = json.loads(run("status", folder, "--json")[0])["tiny"]
+    assert len(states) == 12 and {"job", "name", "state", "detail"} == set(states[0])
+
+
 def test_a_part_of_a_suite_keeps_the_rest_of_its_table(undisturbed, tmp_path):
     suite, folder, _ = undisturbed
     before = load_suites(folder)["tiny"]
