@@ -83,7 +83,8 @@ def _scoring(results: SuiteResults, layout: Layout) -> list[str]:
     if not tasks:
         return lines
     ours = protocols(results, [task.label for task in tasks])
-    lines += [f"Ours: {text[0].lower()}{text[1:]}" for text in ours]
+    # a task's label stays as it is
+    lines += [f"Ours: {re.sub('^Scored', 'scored', text)}" for text in ours]
     if len(results.train_tasks) == 1:
         lines.append(f"Ours: trained on {results.train_tasks[0]}.")
     return lines + _spread(results, tasks)
