@@ -33,12 +33,12 @@ def saves(folder: Path) -> list[Path]:
     return list(folder.glob("jobs/*/resume.safetensors"))
 
 
-def disturb(suite: Path, folder: Path, draw: random.Random) -> str:
+def disturb(suite: Path, folder: Path, draw: random.Random, training: bool) -> str:
     """Start a run, kill a part of it after a while, and say what was killed."""
     workers = draw.choice((1, 2, 3))
     process = start("run", suite, "--out", folder, "--quiet", "--workers", workers, variables=OFTEN)
-    if draw.random() < 0.5:  # in the middle of a training
-        deadline = time.monotonic() + 30
+    if training:  # in the middle of one
+        deadline = time.monotonic() + 60
         while not saves(folder) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(draw.uniform(0.0, 0.5))
@@ -74,7 +74,8 @@ def test_killed_at_random_and_finished_equals_undisturbed(
     backwards.write_text(yaml.safe_dump(content))
     folders = []
     while victims["coordinator"] + victims["job"] < kills:
-        victims[disturb(draw.choice((sweep, backwards)), folder, draw)] += 1
+        training = not victims or draw.random() < 0.5
+        victims[disturb(draw.choice((sweep, backwards)), folder, draw, training)] += 1
         if all(Store(folder).finished(key) for key in Store(undisturbed).jobs()):
             resumed += went_on(folder)
             folders.append(folder)
