@@ -18,6 +18,7 @@ from bench.errors import InputError
 from bench.jobs.work import work
 from bench.plan import Plan, expand
 from bench.plan_measurements import Machine
+from bench.storage.files import remove_leftovers
 from bench.store import Result, Store
 from bench.suite import ScaleName
 from bench.suite_files import load
@@ -100,6 +101,8 @@ def run(
     """Run every job of the plan that has not finished in the store."""
     store.create()
     with store.lock():
+        for folder in (store.root, store.root / "suites", store.root / "slurm"):
+            remove_leftovers(folder)
         previous = store.suites().get(plan.suite.name, {})
         store.write_suite(plan.suite.name, _with_earlier_jobs(plan.table, previous, store))
         try:

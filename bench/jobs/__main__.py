@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 from bench.errors import Diverged, InputError
+from bench.storage.files import remove_leftovers
 from bench.store import Result, Store, write_atomic
 
 
@@ -46,6 +47,7 @@ def _run_once(store: Store, arguments: argparse.Namespace) -> int:
 
     if store.finished(arguments.key):  # by a process that held the lock before this one
         return 0
+    remove_leftovers(store.folder(arguments.key))
     for stale in ("result.json", "progress.json"):
         (store.folder(arguments.key) / stale).unlink(missing_ok=True)
     started, status, message, parameters = time.monotonic(), "ok", "", None

@@ -38,6 +38,13 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Files that a killed process had not finished; whoever asks holds what is in the folder."""
+    for path in folder.glob(".*.tmp"):
+        if TEMPORARY.match(path.name) and not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; once it is there, it also survives a power cut.
 

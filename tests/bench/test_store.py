@@ -12,6 +12,7 @@ import pytest
 
 import bench
 from bench.errors import InputError
+from bench.storage.files import remove_leftovers
 from bench.store import Result, Row, Store, write_atomic
 from tests.bench.folders import Folder, contents, job, rows_of
 
@@ -236,3 +237,12 @@ def test_rows_come_back_as_they_were_given(folder):
     del rows[1], given[1]
     assert rows == given
     assert not Store(folder.root).finished("0" * 16)
+
+
+def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
+    kept = ["rows.jsonl", ".lock", ".notes.tmp", ".rows.jsonl.12.bak"]
+    for name in (*kept, ".rows.jsonl.4711.tmp", ".result.json.1.tmp"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    remove_leftovers(tmp_path / "nowhere")
