@@ -91,8 +91,8 @@ class SlurmEngine:
         return list(self.started)
 
     def accepts(self, job: Job) -> bool:
-        """Any: what is timed gets a node for itself."""
-        return True
+        """Any kind: what is timed gets a node for itself."""
+        return len(self.started) < self.config.most
 
     def start(self, job: Job) -> None:
         """It is submitted with the others of this round."""

@@ -20,6 +20,7 @@ class SlurmConfig:
         time: minutes of a task; a training that needs more is requeued and goes on.
         memory: of a task, as 8GB; else the partition's.
         parallelism: tasks at a time.
+        most: jobs in the queue at a time; clusters limit what a user submits.
         group: work of a task, in optimiser steps: short jobs are put together up to it.
         poll: seconds between two looks at the queue.
         setup: shell lines before the jobs, as ``module load cuda``.
@@ -33,6 +34,7 @@ class SlurmConfig:
     time: int = 240
     memory: str | None = None
     parallelism: int = 256
+    most: int = 5000
     group: float = 60.0
     poll: float = 5.0
     setup: tuple[str, ...] = ()
@@ -41,6 +43,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         check(self.time >= 1, "time", self.time, "at least 1 minute")
         check(self.parallelism >= 1, "parallelism", self.parallelism, "at least 1")
+        check(self.most >= 1, "most", self.most, "at least 1")
         check(self.group >= 0, "group", self.group, "at least 0")
         check(self.poll > 0, "poll", self.poll, "above 0")
         if self.memory is not None:
@@ -57,6 +60,8 @@ class SlurmConfig:
             "qos": self.qos,
             "constraint": self.constraint,
             "time": self.time,
+            # before the end, so that a task requeues itself; a short one has no 90 seconds to spare
+            "signal_delay_s": min(90, 15 * self.time),
             "cpus_per_task": placement.threads,
             "gres": "gpu:1" if placement.device == "cuda" else None,
             "setup": list(self.setup) or None,

@@ -145,14 +145,22 @@ def test_a_coordinator_is_killed_and_no_job_runs_twice(
     assert not list(folder.glob("slurm/*.json"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["scontrol", "requeue"], id="by-slurm"),
+        # what Slurm sends before the end of a task's time: the task requeues itself
+        pytest.param(["scancel", "--signal=USR2"], id="near-the-end-of-its-time"),
+    ],
+)
 def test_a_requeued_training_goes_on_from_its_save(
-    slurm: None, suite: Path, options: list[Any], tmp_path: Path
+    command: list[str], slurm: None, suite: Path, options: list[Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
     longer(suite)
     process = start("run", suite, "--out", folder, *options, "--quiet", variables=OFTEN)
     key, task = alone_in_the_queue(folder)
-    subprocess.run(["scontrol", "requeue", task], check=True)
+    subprocess.run([*command, task], check=True)
     # a task that is requeued waits for two minutes, unless it is told not to
     wait(lambda: queue(folder, "%i", "--states=pending"))
     subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], check=True)
@@ -215,6 +223,8 @@ def test_gpus_are_asked_for_only_where_they_are_wanted() -> None:
     assert given["gres"] == "gpu:1" and given["cpus_per_task"] == 4
     assert given["additional_parameters"] == {"exclude": "node7", "mem": "7629M"}
     assert "gres" not in config.parameters(Placement())
+    assert given["signal_delay_s"] == 90
+    assert SlurmConfig(time=1).parameters(Placement())["signal_delay_s"] == 15
 
 
 def test_short_jobs_share_a_task_and_long_arrays_are_cut(jobs: Any) -> None:
