@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -71,6 +72,24 @@ def test_the_prediction_is_the_count_of_a_real_step(name: str) -> None:
         for size in (1, 2):
             predicted = predict_peak(method, task, size, config)
             assert predicted == measured(method, task, size, config), (config.phase, size)
+
+
+ON_MRI = [name for name in TRAINABLE if "mri-multicoil" in registry.method_class(name).tasks]
+SECONDS = 15.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", ON_MRI)
+def test_a_prediction_at_full_size_takes_seconds(name: str) -> None:
+    """320x320, 12 coils, methods as published: a training step, of processor time."""
+    task = bench.create_task("mri-multicoil", size=320, coils=12)
+    method = bench.create_method(name, task)
+    sample_batch(task, 1, "fit")  # the phantom and the maps are the task's to make
+    started = time.process_time()
+    peak = predict_peak(method, task, 1)
+    assert time.process_time() - started < SECONDS
+    assert peak > 320 * 320 * 12 * 8
 
 
 @pytest.mark.parametrize("name", ["modl", pytest.param("luser-sw", marks=pytest.mark.slow)])
