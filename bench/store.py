@@ -55,8 +55,8 @@ class Store:
         try:
             for folder in (self.root / "jobs", self.root / "suites"):
                 folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.root / ".writable", b"")
-            (self.root / ".writable").unlink()
+            with (self.root / ".lock").open("a"):  # not held yet: another run may be at work
+                pass
         except OSError as error:
             raise InputError(
                 f"cannot be written ({error.strerror})",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import InputError
+from bench.storage.files import remove_leftovers
 from bench.store import write_atomic
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def write_report(directory: str | Path, formats: Sequence[str] = FORMATS) -> Rep
             paths.append(path)
             if file == "index.html":
                 pages[name] = path
+        for made in (target, target / "figures"):
+            remove_leftovers(made)
         _remove_figures(target / "figures", paths, formats)
         _remove_tables(target, paths, formats)
     return Report(folder.directory / "report", tuple(paths), pages)

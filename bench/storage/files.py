@@ -39,10 +39,22 @@ def temporary(path: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Files that a killed process had not finished; whoever asks holds what is in the folder."""
+    """Remove files that a process had not finished when it was killed."""
     for path in folder.glob(".*.tmp"):
-        if TEMPORARY.match(path.name) and not path.is_dir():
+        made = TEMPORARY.match(path.name)
+        if made and not path.is_dir() and not alive(int(made["pid"])):
             path.unlink(missing_ok=True)
+
+
+def alive(process: int) -> bool:
+    """Whether there is such a process on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_atomic(path: Path, content: bytes) -> None:

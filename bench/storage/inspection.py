@@ -16,7 +16,7 @@ from typing import Literal
 
 from bench.errors import InputError
 from bench.storage.compaction import unpack
-from bench.storage.files import TEMPORARY, read_json, sync_folder
+from bench.storage.files import TEMPORARY, alive, read_json, sync_folder
 from bench.storage.job_damage import damage
 from bench.storage.job_table import checked_jobs
 from bench.storage.schema import OtherSchema, checked_suite
@@ -157,9 +157,9 @@ def _problem_of(path: Path, parts: tuple[str, ...], root: Path, keys: set[str]) 
         out = "" if path.resolve().is_relative_to(root.resolve()) else ", which is outside"
         return _Problem(f"not ours: {path} is a link to {os.readlink(path)}{out}", path)
     written = TEMPORARY.match(path.name)
-    if written or parts == (".writable",):
+    if written:
         job = root / "jobs" / parts[1] if parts[0] == "jobs" and len(parts) > 2 else None
-        if (job is not None and _busy(job)) or (written and _alive(int(written["pid"]))):
+        if (job is not None and _busy(job)) or alive(int(written["pid"])):
             return None
         return _Problem(f"left behind by a killed process: {path}", path, "remove")
     if _is_ours(parts, path.is_dir(), keys):
@@ -199,16 +199,6 @@ def _busy(folder: Path) -> bool:
     except OSError:
         return True
     return False
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 # ---------------------------------------------------------------------- what is whole

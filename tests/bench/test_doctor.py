@@ -212,7 +212,7 @@ def test_foreign_and_orphaned_files(folder, tmp_path):
         root / "suites" / f".small.json.{pid}.tmp",
         root / "jobs" / fit / f".log.txt.{pid}.tmp",
     ]
-    stale += [root / "jobs" / fit / "resume.safetensors", root / ".writable"]
+    stale += [root / "jobs" / fit / "resume.safetensors"]
     stale += [root / "report" / f".index.html.{pid}.tmp"]
     for path in stale:
         path.write_text("")

@@ -240,8 +240,11 @@ def test_rows_come_back_as_they_were_given(folder):
 
 
 def test_leftovers_of_a_killed_process_go(tmp_path: Path) -> None:
-    kept = ["rows.jsonl", ".lock", ".notes.tmp", ".rows.jsonl.12.bak"]
-    for name in (*kept, ".rows.jsonl.4711.tmp", ".result.json.1.tmp"):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    at_work = f".job.json.{os.getpid()}.tmp"
+    kept = ["rows.jsonl", ".lock", ".notes.tmp", ".rows.jsonl.12.bak", at_work]
+    for name in (*kept, f".rows.jsonl.{gone.pid}.tmp", f".result.json.{gone.pid}.tmp"):
         (tmp_path / name).write_text("")
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
