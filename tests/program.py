@@ -29,7 +29,7 @@ def start(
     return subprocess.Popen(command, **pipes, env=environment, **options)
 
 
-def run(*arguments: Any, code: int = 0, seconds: float = 280, **options: Any) -> tuple[str, str]:
+def run(*arguments: Any, code: int = 0, seconds: float = 560, **options: Any) -> tuple[str, str]:
     """Its output and errors; it must end with this code."""
     process = start(*arguments, **options)
     try:

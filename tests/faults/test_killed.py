@@ -111,7 +111,7 @@ def test_two_coordinators_on_one_folder(sweep: Path, undisturbed: Path, tmp_path
     folder = tmp_path / "out"
     arguments = ("run", sweep, "--out", folder, "--quiet", "--deterministic")
     both = [start(*arguments) for _ in range(2)]
-    ends = [(process.communicate(timeout=280)[1], process.returncode) for process in both]
+    ends = [(process.communicate(timeout=560)[1], process.returncode) for process in both]
     assert sorted(code for _, code in ends) == [0, 2], ends
     message = next(errors for errors, code in ends if code == 2)
     assert "another run is writing to it" in message and message.count("\n") == 1
