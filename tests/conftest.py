@@ -18,14 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "data_root" in getattr(item, "fixturenames", ()):
             item.add_marker("real_data")
-        if _shares_a_fixture(item):  # one worker makes it, and runs all tests that look at it
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    info = getattr(item, "_fixtureinfo", None)
-    found = info.name2fixturedefs.values() if info is not None else ()
-    return any(definition.scope == "module" for (*_, definition) in found)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from bench.errors import InputError
 from bench.store import Store
 from tests.program import numbers, run, start
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.timeout(600)
 
 SUITE: dict[str, Any] = {
     "name": "queued",
