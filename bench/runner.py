@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -230,7 +229,7 @@ class _Estimate:
         running job needs at its own pace if that is longer.
         """
         finished = sum(units for key, units in self.work.items() if key in outcome.statuses)
-        shares = {key: self._share(key) for key in running}
+        shares = {key: self.store.progress(key)[0] for key in running}
         partial = sum(self.work[key] * share for key, share in shares.items())
         done = (finished + partial) / self.total if self.total else 1.0
         now = time.monotonic()
@@ -239,10 +238,3 @@ class _Estimate:
         known = [seconds * (1 - share) / share for seconds, share in paces if share > 0.02]
         left = max(known) if done > 0.02 else None
         return State(done, tuple(shares), left, tuple(ended))
-
-    def _share(self, key: str) -> float:
-        path = self.store.folder(key) / "progress.json"
-        try:
-            return float(json.loads(path.read_bytes())["share"])
-        except (OSError, ValueError, KeyError):
-            return 0.0

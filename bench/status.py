@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +57,9 @@ def counts(jobs: list[JobStatus]) -> dict[str, int]:
 
 def _job(store: Store, key: str, row: dict[str, Any], waiting: set[str]) -> JobStatus:
     name = shown_name(row)
-    if _held(store.folder(key)):
-        return JobStatus(key, name, RUNNING, " ".join(_progress(store.folder(key))))
+    if store.held(key):
+        share, text = store.progress(key)
+        return JobStatus(key, name, RUNNING, f"{share:.0%} {text}".rstrip())
     result = store.result(key)
     if result is not None and not (key in waiting and not store.finished(key)):
         return JobStatus(key, name, result.status, result.error)
@@ -73,24 +71,3 @@ def shown_name(row: dict[str, Any]) -> str:
     target = row["test_task"] or row["train_task"]
     kind = row["question"] if row["kind"] == "measure" else row["kind"]
     return f"{kind} {row['method']} on {target}"
-
-
-def _held(folder: Path) -> bool:
-    """Whether a process works on it: the lock goes with the process, however that ends."""
-    try:
-        with (folder / ".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # never started; or a file system without locks
-        return False
-    return False
-
-
-def _progress(folder: Path) -> Iterator[str]:
-    try:
-        content = json.loads((folder / "progress.json").read_bytes())
-        yield f"{float(content['share']):.0%}"
-        yield str(content["text"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return

@@ -89,6 +89,33 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def held(self, key: str, unknown: bool = False) -> bool:
+        """Whether a process works on a job: its lock goes with it, however it ends.
+
+        Args:
+            unknown: what to say where the file system cannot tell.
+        """
+        import fcntl
+
+        try:
+            with (self.folder(key) / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        except OSError:
+            return unknown
+        return False
+
+    def progress(self, key: str) -> tuple[float, str]:
+        """The share of a running job that is done, and its own words; 0 before it says."""
+        try:
+            content = read_json(self.folder(key) / "progress.json")
+            return float(content["share"]), str(content["text"])
+        except (InputError, KeyError, TypeError, ValueError):
+            return 0.0, ""
+
     # ------------------------------------------------------------------ one job
 
     def folder(self, key: str) -> Path:

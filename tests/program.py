@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 import bench
+from bench import cli
 
 # what differs between two runs of the same job: the clock, and what a device measures
 MEASURED = ("seconds", "train_seconds", "step_seconds", "slice_seconds", "allocated_peak")
@@ -39,6 +41,17 @@ def run(*arguments: Any, code: int = 0, seconds: float = 560, **options: Any) ->
         raise
     assert process.returncode == code, output + errors
     return output, errors
+
+
+def refused(arguments: Sequence[Any], monkeypatch: Any, capsys: Any) -> str:
+    """The one line on stderr with which the program, in this process, refuses these arguments."""
+    monkeypatch.delenv("EQUIBENCH_DATA", raising=False)
+    monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    errors: str = capsys.readouterr().err
+    assert ended.value.code == 2 and errors.count("\n") == 1, errors
+    return errors
 
 
 def numbers(folder: Path, without: Sequence[str] = MEASURED) -> pd.DataFrame:

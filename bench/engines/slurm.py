@@ -78,7 +78,6 @@ class SlurmEngine:
 
     def adopt(self, keys: Iterable[str]) -> list[str]:
         """Jobs of an earlier coordinator's tasks that wait or run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         wanted = set(keys)
         for id_, group in _alive(self.folder):
             known = [key for key in group if key in wanted and not final(self.store.result(key))]
@@ -128,10 +127,10 @@ class SlurmEngine:
                 self._submit_array(groups[first : first + CHUNK], alone)
 
     def _submit_array(self, groups: Sequence[Sequence[str]], alone: bool) -> None:
-        record = uuid.uuid4().hex[:12]
+        record, name = uuid.uuid4().hex[:12], _name(self.folder)
         write_json(self.folder / f"{record}.json", {"groups": [list(group) for group in groups]})
         parameters = {**self.config.parameters(self.placement), "comment": record}
-        parameters |= {"job_name": _name(self.folder), **({"exclusive": True} if alone else {})}
+        parameters |= {"job_name": name, **({"exclusive": True} if alone else {})}
         root = self.store.root.resolve()
         try:
             ids = _sbatch(
@@ -236,6 +235,7 @@ def _name(folder: Path) -> str:
     """One for all tasks of a results folder, wherever it is moved to."""
     path = folder / "name"
     if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomic(path, f"equibench-{uuid.uuid4().hex[:8]}".encode())
     return path.read_text().strip()
 

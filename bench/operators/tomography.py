@@ -165,7 +165,7 @@ def _multiply(matrix: Tensor, x: Tensor, shape: tuple[int, int]) -> Tensor:
     """Every channel of ``x (B, C, h, w)`` through the matrix, to ``(B, C, *shape)``.
 
     In multiples of four columns: other numbers are added up in another order on some CPUs, and a
-    sample would depend on what else is in its batch. One column alone is slower, too.
+    sample would depend on what else is in its batch.
     """
     batch = x.shape[:2]
     count = batch[0] * batch[1]

@@ -117,7 +117,7 @@ def _jobs(store: Store) -> Iterator[_Problem]:
     """Jobs that are not what they should be, and saves of those that are done."""
     for key in store.jobs():
         folder = store.folder(key)
-        busy = _busy(folder)
+        busy = store.held(key, unknown=True)
         try:
             reasons = list(damage(store, key))
             done = store.finished(key)
@@ -145,21 +145,23 @@ def _walk(store: Store) -> Iterator[_Problem]:
         for name in sorted([*folders, *files]):
             path = Path(place, name)
             parts = path.relative_to(root).parts
-            problem = _problem_of(path, parts, root, keys)
+            problem = _problem_of(store, path, parts, keys)
             if problem is not None:
                 yield problem
             if name in folders and (problem is not None or parts[0] == "damaged"):
                 folders.remove(name)  # said once, for all that is in it
 
 
-def _problem_of(path: Path, parts: tuple[str, ...], root: Path, keys: set[str]) -> _Problem | None:
+def _problem_of(
+    store: Store, path: Path, parts: tuple[str, ...], keys: set[str]
+) -> _Problem | None:
     if path.is_symlink():
-        out = "" if path.resolve().is_relative_to(root.resolve()) else ", which is outside"
+        out = "" if path.resolve().is_relative_to(store.root.resolve()) else ", which is outside"
         return _Problem(f"not ours: {path} is a link to {os.readlink(path)}{out}", path)
     written = TEMPORARY.match(path.name)
     if written:
-        job = root / "jobs" / parts[1] if parts[0] == "jobs" and len(parts) > 2 else None
-        if (job is not None and _busy(job)) or alive(int(written["pid"])):
+        in_job = parts[0] == "jobs" and len(parts) > 2
+        if (in_job and store.held(parts[1], unknown=True)) or alive(int(written["pid"])):
             return None
         return _Problem(f"left behind by a killed process: {path}", path, "remove")
     if _is_ours(parts, path.is_dir(), keys):
@@ -185,20 +187,6 @@ def _is_ours(parts: tuple[str, ...], is_folder: bool, keys: set[str]) -> bool:
         case ["jobs", _, "artifacts", name]:
             return not is_folder and name.endswith(".npz")
     return parts[0] in OTHERS
-
-
-def _busy(folder: Path) -> bool:
-    """Whether a process works on the job, here or, where the file system tells, elsewhere."""
-    import fcntl
-
-    try:
-        with (folder / ".lock").open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 # ---------------------------------------------------------------------- what is whole

@@ -11,7 +11,7 @@ import bench
 from bench.objective import batch_psnr
 from bench.weights import CHECKPOINTS, load_method
 
-LARGEST = 1e-3  # dB; seen: below 1e-5
+LARGEST = 1e-3  # dB
 
 
 @pytest.fixture

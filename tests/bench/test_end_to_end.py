@@ -14,9 +14,8 @@ import yaml
 from PIL import Image
 
 import bench
-from bench import cli
 from bench.store import load_suites
-from tests.program import run, start
+from tests.program import refused, run, start
 
 FAULTY = '''
 from bench.reconstructor import Reconstruction, Reconstructor
@@ -202,17 +201,6 @@ def test_children_of_a_failed_fit_are_blocked(write_suite, tmp_path):
     statuses = jobs.groupby("method").status.apply(list).to_dict()
     assert sorted(statuses["modl"]) == ["blocked", "blocked", "diverged"]
     assert set(statuses["zero-filled"]) == {"ok"}
-
-
-def refused(arguments, monkeypatch, capsys) -> str:
-    """The one line on stderr with which the program refuses these arguments."""
-    monkeypatch.delenv("EQUIBENCH_DATA", raising=False)
-    monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    errors = capsys.readouterr().err
-    assert ended.value.code == 2 and errors.count("\n") == 1, errors
-    return errors
 
 
 @pytest.mark.parametrize(

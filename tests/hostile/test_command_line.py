@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bench import cli
 from tests.hostile import harmful_hdf5, harmful_text  # noqa: F401 (they register their files)
 from tests.hostile.harmful import HARMFUL
 from tests.hostile.valid import KINDS, place
+from tests.program import refused
 
 Arguments = Callable[[Path, Path], list[object]]
 
@@ -83,11 +82,6 @@ def test_the_program_refuses_it_in_one_line(
     path = place(kind, tmp_path / "in")
     HARMFUL[fault](path)
     arguments = COMMANDS[fault](path, tmp_path / "out")
-    monkeypatch.delenv("EQUIBENCH_DATA", raising=False)
-    monkeypatch.setattr(sys, "argv", ["equibench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    errors = capsys.readouterr().err
-    assert ended.value.code == 2 and errors.count("\n") == 1, errors
+    errors = refused(arguments, monkeypatch, capsys)
     assert errors.startswith("error: ") and errors.strip().isprintable()
     assert str(tmp_path / "in") in errors, errors  # it is about this file
