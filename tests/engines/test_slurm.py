@@ -161,8 +161,10 @@ def test_a_requeued_training_goes_on_from_its_save(
     process = start("run", suite, "--out", folder, *options, "--quiet", variables=OFTEN)
     key, task = alone_in_the_queue(folder)
     subprocess.run([*command, task], check=True)
-    # a task that is requeued waits for two minutes, unless it is told not to
     wait(lambda: queue(folder, "%i", "--states=pending"))
+    # It waits for two minutes, unless it is told not to; within the second in which its first run
+    # was ended, the node refuses to launch it ("already killed").
+    time.sleep(3)
     subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], check=True)
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
