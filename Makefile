@@ -11,7 +11,7 @@ JOBS ?= $(shell nproc)
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test soak lint readme docs clean
+.PHONY: help install bench test soak peers lint readme docs clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ endif
 soak: install ## faults and hostile input in their long forms, with counts: under an hour
 	EQUIBENCH_FUZZ=10 $(BIN)/python -m pytest -s tests/hostile
 	$(BIN)/python -m pytest -s -m "" tests/engines tests/faults
+
+peers: install ## our times beside those of other libraries, with goals; on a quiet machine
+	$(BIN)/python -m tests.peers
 
 docs: install ## the documentation site, into site/
 	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt

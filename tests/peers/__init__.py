@@ -1,1 +1,1 @@
-"""Comparisons with other libraries that are run by hand; they print, and fail nothing."""
+"""Comparisons with other libraries: agreement first, then time. `make peers` prints the table."""

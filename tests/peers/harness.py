@@ -1,0 +1,73 @@
+"""What the harness costs: starts of processes, memory of a step, a worker beside another."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import bench
+from bench.measure.memory import predict_peak
+from tests.peers.comparison import Comparison, times_as_fast
+
+STARTS = 5
+METHODS = ("mol*", "mnm-mol", "luser-sw", "sense")  # of quick, for the workers
+
+
+def rows() -> Iterator[Comparison]:
+    """Starts, memory, workers."""
+    yield _import()
+    yield _start_of_a_job()
+    yield _memory()
+    yield _workers()
+
+
+def _import() -> Comparison:
+    command = [sys.executable, "-c", "import bench"]
+    bare = _seconds([sys.executable, "-c", "pass"])
+    said = f"an empty interpreter takes {bare:.2f} s of it"
+    return Comparison("import bench", "-", _seconds(command), 0.5, "at most", "s", said)
+
+
+def _start_of_a_job() -> Comparison:
+    """Everything that a job's process imports before it works."""
+    command = [sys.executable, "-c", "import bench.jobs.__main__, bench.registry as r; r.methods()"]
+    return Comparison("Start of a job's process", "-", _seconds(command), 3.0, "at most", "s")
+
+
+def _seconds(command: list[str]) -> float:
+    taken = []
+    for _ in range(STARTS):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def _memory() -> Comparison:
+    """Bytes of a step, counted as in :mod:`bench.measure.memory`: nothing to do with a clock."""
+    task = bench.create_task("mri-multicoil", size=64, coils=4)
+    config = {"variant": "stable", "width": 16}
+    deq = predict_peak(bench.create_method("mol-lr", task, **config), task, 1)
+    modl = {"width": 16, "depth": 5, "iterations": 1, "batch_norm": False, "bias": True}
+    unrolled = predict_peak(bench.create_method("modl", task, **modl), task, 1)
+    said = f"{deq / 1e6:.2f} MB against {unrolled / 1e6:.2f} MB; MOL-LR, 64x64, 4 coils, width 16"
+    work = "Peak bytes of an equilibrium method's training step"
+    return Comparison(work, "one unrolled iteration", deq / unrolled, 1.05, "at most", detail=said)
+
+
+def _workers() -> Comparison:
+    taken = {}
+    for workers in (2, 1):
+        folder = Path(tempfile.mkdtemp(prefix="equibench-workers-"))
+        start = time.perf_counter()
+        bench.run_suite("quick", folder, only=METHODS, workers=workers, threads=1)
+        taken[workers] = time.perf_counter() - start
+        shutil.rmtree(folder)
+    work = "quick (SENSE, MOL, MnM-MOL, LUSER-SW), two workers of one thread"
+    return times_as_fast(work, "one worker of one thread", taken[2], taken[1], 1.7)
