@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.config import nearest
 from bench.errors import InputError
-from bench.suite import Axis, MethodEntry, Suite, TaskEntry, shown
+from bench.suite import Axis, MethodEntry, Suite, TaskEntry
 
 ROOTS = ("config", "recipe", "training", "evaluate", "backbone", "train")
 
@@ -54,7 +54,7 @@ def place_of(axis: Axis, value_of: Mapping[str, Any]) -> str:
     Paths that are not among the fields count as unknown.
     """
     if axis.field is not None:
-        return shown(value_of[axis.field]) if axis.field in value_of else ""
+        return axis.shown(value_of[axis.field]) if axis.field in value_of else ""
     for name, fields in axis.settings.items():
         if all(path in value_of and value_of[path] == value for path, value in fields.items()):
             return name

@@ -141,10 +141,12 @@ class Axis(_Strict):
             ``recipe``, ``training``, ``evaluate``, ``backbone``, ``train`` (a field of the task
             that is trained on), or are ``name`` or ``variant``.
         settings: instead of both: several fields by the setting's name.
+        unset: what a field without a value is called, such as ``all``.
         methods: labels of the methods that have it, by pattern; all if empty.
     """
 
     title: str = ""
+    unset: str = "unset"
     field: str | None = None
     values: list[Any] = []
     settings: dict[str, dict[str, Any]] = {}
@@ -160,7 +162,11 @@ class Axis(_Strict):
 
     def named(self) -> dict[str, dict[str, Any]]:
         """Fields by the setting's name."""
-        return self.settings or {shown(value): {self.field or "": value} for value in self.values}
+        return self.settings or {self.shown(one): {self.field or "": one} for one in self.values}
+
+    def shown(self, value: Any) -> str:
+        """A value as tables and figures have it."""
+        return self.unset if value is None else shown(value)
 
 
 class AnswerFigure(_Strict):
@@ -256,8 +262,6 @@ class Collection(_Strict):
 
 def shown(value: Any) -> str:
     """A value of an axis as tables show it."""
-    if value is None:
-        return "unset"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

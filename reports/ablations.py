@@ -117,7 +117,9 @@ def numeric(values: Sequence[str]) -> dict[str, float] | None:
 
 
 def in_order(values: Sequence[str]) -> list[str]:
-    """Each value once: numbers by size, names as they come."""
+    """Each value once: numbers by size, with names among them at the end; names as they come."""
     unique = list(dict.fromkeys(values))
-    numbers = numeric(unique)
-    return sorted(unique, key=numbers.__getitem__) if numbers else unique
+    numbers = {value: number for value in unique for number in (numeric([value]) or {}).values()}
+    if not numbers:
+        return unique
+    return [*sorted(numbers, key=numbers.__getitem__), *(v for v in unique if v not in numbers)]

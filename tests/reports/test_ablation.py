@@ -11,7 +11,7 @@ import pytest
 
 from bench.statistics import Floats, bootstrap_interval
 from reports import write_report
-from reports.ablations import main_lines, studies
+from reports.ablations import in_order, main_lines, studies
 from reports.figures import all_figures
 from reports.figures.ablation import ablation_figures
 from reports.figures.grid import grid_figures
@@ -146,6 +146,12 @@ def test_two_axes_make_a_map_and_names_keep_their_order(
     assert "Dotted: a method as it is, whose setting is not known." in caption
     assert any(line.get_linestyle() == ":" for line in figure.axes[0].get_lines())
     assert "ablation.tex" in {path.name for path in write_report(root, ["latex"]).paths}
+
+
+def test_numbers_come_by_size_and_names_after_them() -> None:
+    assert in_order(["all", "8", "32", "8", "2"]) == ["2", "8", "32", "all"]
+    assert in_order(["1", "1e-06", "0.5"]) == ["1e-06", "0.5", "1"]
+    assert in_order(["sense", "adjoint"]) == ["sense", "adjoint"]
 
 
 def test_tables_of_older_runs_have_no_ablations(synthetic: Synthetic) -> None:
