@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -63,8 +64,13 @@ def plan(
     folder, plans = planned(asked)
     store = Store(directory or folder)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
-    for row in {row["job"]: row for found in plans for row in found.table["jobs"]}.values():
+    states: Counter[str] = Counter()
+    rows = [row for found in plans for row in found.table["jobs"]]
+    # suites share jobs; what is unavailable has no key of its own
+    for row in {_identity(row): row for row in rows}.values():
         result = store.result(row["job"])
+        state = "unavailable" if row["job"] == UNAVAILABLE else "to do"
+        states[state := result.status if result else state] += 1
         cells = (
             row["job"],
             f"measure {row['question']}" if row["kind"] == "measure" else row["kind"],
@@ -72,10 +78,19 @@ def plan(
             row["train_task"],
             row["test_task"] or "",
             str(row["train_seed"]),
-            result.status if result else "unavailable" if row["job"] == UNAVAILABLE else "to do",
+            state,
         )
         table.add_row(*(Text(printable(cell)) for cell in cells))
     out.print(table)
+    _line(f"{store.root}: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    from bench.store import UNAVAILABLE
+
+    if row["job"] != UNAVAILABLE:
+        return (row["job"],)
+    return (row["kind"], row["method"], row["train_task"], row["test_task"])
 
 
 def status(

@@ -98,6 +98,7 @@ def test_second_call_repeats_nothing(undisturbed):
     assert before == {p: p.stat().st_mtime_ns for p in folder.glob("jobs/*/*")}
     output, _ = run("plan", suite, "--out", folder)
     assert "to do" not in output
+    assert output.splitlines()[-1] == f"{folder}: 12 ok"
 
 
 def test_programs_read_a_line_an_event(undisturbed, tmp_path):
