@@ -222,6 +222,7 @@ class DEADMM(_DeepEquilibrium):
             self.eta,
             tol=config.cg_tol,
             max_iter=config.cg_iterations,
+            backward_tol=self.cotangent_tol(config.cg_tol),
         )
         z = self.clamped(self.denoise(primal + u))
         return torch.cat((z, u + config.dual_step * (primal - z)), dim=1)

@@ -130,6 +130,13 @@ class EquilibriumMethod(Reconstructor):
 
     # ------------------------------------------------------------------ solvers
 
+    def cotangent_tol(self, cg_tol: float) -> float:
+        """Tolerance of a cotangent's solve inside the backward iteration: a tenth of the
+        iteration's own, so that the products it iterates on do not limit it, and no more than
+        ``cg_tol``.
+        """
+        return min(cg_tol, 0.1 * self.config.equilibrium.backward.tol)
+
     def with_solver(
         self,
         tol: float | None = None,

@@ -187,7 +187,7 @@ class MnMMOL(EquilibriumMethod):
             x0=x,
             tol=config.cg_tol,
             max_iter=config.cg_iterations,
-            backward_tol=min(config.cg_tol, 1e-5),
+            backward_tol=self.cotangent_tol(config.cg_tol),
         )
 
     def start(self, y: Tensor, physics: Any, adjoint: Tensor) -> Tensor:

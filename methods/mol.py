@@ -55,8 +55,8 @@ class MOLConfig(EquilibriumMethodConfig):
             guarantee ``Lip(H) <= 1 - m`` then holds, which the papers' MOL-SN states and lacks.
         cg_iterations, cg_tol: of every solve, warm-started at the current image; the tolerance is
             relative to the correction.
-        cg_backward_iterations, cg_backward_tol: of the cotangent's solve, from zero; None: as
-            ``cg_tol``.
+        cg_backward_iterations, cg_backward_tol: of the cotangent's solve, from zero; None: see
+            :meth:`EquilibriumMethod.cotangent_tol`.
         initial, start_iterations: the initial image; conjugate gradient iterations of SENSE.
         penalty: ``log-barrier`` of the estimate (journal), the ``squared`` estimate (ISBI), or the
             ``hinge`` of MnM-MOL, the squared excess over ``1 - m``.
@@ -120,7 +120,6 @@ STABLE = {
     "cg_iterations": 30,
     "cg_tol": 3e-2,
     "cg_backward_iterations": 30,
-    "cg_backward_tol": 1e-5,
     "start_iterations": 10,
     "equilibrium": SHORT_SOLVERS,
     "loose_tol": 1e-2,
@@ -210,7 +209,9 @@ class MOL(EquilibriumMethod):
             x0=x,
             tol=config.cg_tol,
             max_iter=config.cg_iterations,
-            backward_tol=config.cg_backward_tol,
+            backward_tol=self.cotangent_tol(config.cg_tol)
+            if config.cg_backward_tol is None
+            else config.cg_backward_tol,
             backward_max_iter=config.cg_backward_iterations,
         )
 

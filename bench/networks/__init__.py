@@ -2,6 +2,7 @@
 
 from bench.networks.cnn import RELEASED_NAMES, PlainCNN
 from bench.networks.dncnn import DnCNN
+from bench.networks.layout import channels_last
 from bench.networks.spectral_norm import (
     SpectralConv2d,
     SpectralConv3d,
@@ -15,6 +16,7 @@ __all__ = [
     "PlainCNN",
     "SpectralConv2d",
     "SpectralConv3d",
+    "channels_last",
     "conv_operator_norm",
     "refresh_spectral_norms",
 ]
