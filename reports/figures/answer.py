@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,12 @@ def _panel(
     axis.margins(x=0.08)
     if not joined:
         places = [(at[point.x], point.y) for point in found]
-        name_points(axis, places, [_setting(results, point) for point in found])
+        # a method with a single point is told by its colour and sign
+        many = Counter(_series(results, point) for point in found)
+        settings = [
+            _setting(results, point) if many[_series(results, point)] > 1 else "" for point in found
+        ]
+        name_points(axis, places, settings)
 
 
 def _scale(axis: Axes, ys: Sequence[float]) -> None:
@@ -141,10 +147,11 @@ def _setting(results: SuiteResults, point: Point) -> str:
 
 
 def _positions(axis: Axes, found: Sequence[Point]) -> dict[float | str, float]:
-    """Where x stands: numbers to scale, words at equal distances."""
+    """Where x stands: numbers to scale; with words at equal distances, words last."""
     values = list(dict.fromkeys(point.x for point in found))
     numbers = [value for value in values if isinstance(value, float)]
     if len(numbers) < len(values):
+        values = [*sorted(numbers), *(value for value in values if isinstance(value, str))]
         words = [f"{value:g}" if isinstance(value, float) else value for value in values]
         name_settings(axis, words, PANEL / len(words))
         return {value: float(place) for place, value in enumerate(values)}

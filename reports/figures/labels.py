@@ -32,7 +32,8 @@ def name_points(
 ) -> None:
     """A name for every point (in data coordinates), each at the nearest place that is free.
 
-    A name that had to go further has a thin line to its point. The axes are to keep their limits.
+    A name that had to go further has a thin line to its point; an empty one is left out. The axes
+    are to keep their limits.
     ``bars``: x, and both ends, of what is drawn besides.
     """
     axis.get_xlim(), axis.get_ylim()  # limits that are still to be found
@@ -46,6 +47,8 @@ def name_points(
     frame = axis.get_window_extent().padded(-3)
     # the lonely ones first: names in a crowd have to move anyway
     for number in np.argsort(-_nearest(places), kind="stable").tolist():
+        if not names[number]:
+            continue
         text = axis.annotate(
             names[number],
             points[number],
