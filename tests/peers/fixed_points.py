@@ -70,9 +70,8 @@ def _rows(name: str) -> Iterator[Comparison]:
         images[library] = solver(counted, x0, TOLERANCE, MOST)
         counts[library] = sum(counted.samples)
     reached = {key: relative_norms(f(x) - x, x).amax().item() for key, x in images.items()}
-    for key, image in images.items():
-        # as far apart as residuals of 1e-5 and a slow contraction allow
-        assert error(image, images["anderson"]) < 1e-2, f"{key} is elsewhere"
+    # as far apart as residuals of 1e-5 and a slow contraction allow
+    assert error(images["picard"], images["anderson"]) < 1e-2
     yield Comparison(
         work,
         "Picard: evaluations",
