@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bench
-from bench.measure.memory import predict_peak
+from tests.measure.test_live_bytes import (
+    ONE_ITERATION,
+    count_peak,
+    gradient_step,
+    implicit,
+    problem,
+)
 from tests.peers.comparison import Comparison, times_as_fast
 
 STARTS = 5
@@ -50,14 +56,13 @@ def _seconds(command: list[str]) -> float:
 
 
 def _memory() -> Comparison:
-    """Bytes of a step, counted as in :mod:`bench.measure.memory`: nothing to do with a clock."""
-    task = bench.create_task("mri-multicoil", size=64, coils=4)
-    config = {"variant": "stable", "width": 16}
-    deq = predict_peak(bench.create_method("mol-lr", task, **config), task, 1)
-    modl = {"width": 16, "depth": 5, "iterations": 1, "batch_norm": False, "bias": True}
-    unrolled = predict_peak(bench.create_method("modl", task, **modl), task, 1)
-    said = f"{deq / 1e6:.2f} MB against {unrolled / 1e6:.2f} MB; MOL-LR, 64x64, 4 coils, width 16"
-    work = "Peak bytes of an equilibrium method's training step"
+    """Bytes of a step of MOL-LR, 64x64, 64 features: counted, nothing to do with a clock."""
+    deq, unrolled = (
+        count_peak(gradient_step, *problem(64, config), fake=True)
+        for config in (implicit("anderson", "picard"), ONE_ITERATION)
+    )
+    said = f"{deq / 1e6:.2f} MB against {unrolled / 1e6:.2f} MB"
+    work = "Peak bytes of a training step, MOL-LR, 64x64, 64 features"
     return Comparison(work, "one unrolled iteration", deq / unrolled, 1.05, "at most", detail=said)
 
 
