@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,22 +145,11 @@ def parse_fields(texts: Iterable[str], known: Iterable[str], option: str) -> dic
             raise InputError(f"{text!r}", where=option, expected="FIELD=VALUE")
         if name not in names:
             raise InputError(f"unknown field {name!r}", where=option, expected=nearest(name, names))
-        fields[name] = _number(value, safe_yaml.load(value, f"{option} {name}"))
+        fields[name] = safe_yaml.load(value, f"{option} {name}")
     return fields
 
 
 # ---------------------------------------------------------------------- pieces
-
-
-def _number(text: str, value: Any) -> Any:
-    """``value``, or a number that PyYAML does not know for one: 1e-3 has no point."""
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(text)
-    except ValueError:
-        return value
-    return number if math.isfinite(number) else value
 
 
 def _method_and_task(

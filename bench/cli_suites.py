@@ -90,7 +90,7 @@ def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
 
     if row["job"] != UNAVAILABLE:
         return (row["job"],)
-    return (row["kind"], row["method"], row["train_task"], row["test_task"])
+    return tuple(row[k] for k in ("kind", "method", "train_task", "test_task", "train_seed"))
 
 
 def status(

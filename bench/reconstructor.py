@@ -23,7 +23,7 @@ IMAGES = ("mri-multicoil", "mri-singlecoil", "ct", "deblur")
 VOLUMES = ("mri-cine", "mri-3d")
 
 # names in configurations: relative tolerances of linear solves inside a method; 0 runs to the cap
-INNER_TOLERANCES = ("cg_tol", "cg_backward_tol", "start_tol")
+INNER_TOLERANCES = ("cg_tol", "start_tol")
 # caps, and loops that leave nothing behind: a few steps have the peak of many
 INNER_CAPS = ("cg_iterations", "cg_backward_iterations", "start_iterations", "estimate_steps")
 

@@ -75,6 +75,11 @@ class _Loader(yaml.SafeLoader):
         return 1 + sum(self.sizes[id(child)] for child in children)
 
 
+# numbers of YAML 1.2 that PyYAML takes for text: 1e-3 has no point, 1.5e3 no sign
+_EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver(f"{_PREFIX}float", _EXPONENT, list("-+.0123456789"))
+
+
 def _require_keys(node: yaml.MappingNode) -> None:
     known = set()
     for key, _ in node.value:

@@ -55,7 +55,7 @@ class MOLConfig(EquilibriumMethodConfig):
             guarantee ``Lip(H) <= 1 - m`` then holds, which the papers' MOL-SN states and lacks.
         cg_iterations, cg_tol: of every solve, warm-started at the current image; the tolerance is
             relative to the correction.
-        cg_backward_iterations, cg_backward_tol: of the cotangent's solve, from zero; None: see
+        cg_backward_iterations: of the cotangent's solve, from zero; its tolerance is
             :meth:`EquilibriumMethod.cotangent_tol`.
         initial, start_iterations: the initial image; conjugate gradient iterations of SENSE.
         penalty: ``log-barrier`` of the estimate (journal), the ``squared`` estimate (ISBI), or the
@@ -84,7 +84,6 @@ class MOLConfig(EquilibriumMethodConfig):
     cg_iterations: int = 5
     cg_tol: float = 1e-6
     cg_backward_iterations: int = 10
-    cg_backward_tol: float | None = None
     initial: Literal["sense", "adjoint"] = "sense"
     start_iterations: int = 50
     penalty: Literal["log-barrier", "squared", "hinge"] = "log-barrier"
@@ -209,9 +208,7 @@ class MOL(EquilibriumMethod):
             x0=x,
             tol=config.cg_tol,
             max_iter=config.cg_iterations,
-            backward_tol=self.cotangent_tol(config.cg_tol)
-            if config.cg_backward_tol is None
-            else config.cg_backward_tol,
+            backward_tol=self.cotangent_tol(config.cg_tol),
             backward_max_iter=config.cg_backward_iterations,
         )
 

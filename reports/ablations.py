@@ -6,6 +6,7 @@ The job table says of each job which method it is a setting of (``base``) and wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,8 +119,5 @@ def numeric(values: Sequence[str]) -> dict[str, float] | None:
 
 def in_order(values: Sequence[str]) -> list[str]:
     """Each value once: numbers by size, with names among them at the end; names as they come."""
-    unique = list(dict.fromkeys(values))
-    numbers = {value: number for value in unique for number in (numeric([value]) or {}).values()}
-    if not numbers:
-        return unique
-    return [*sorted(numbers, key=numbers.__getitem__), *(v for v in unique if v not in numbers)]
+    unique = dict.fromkeys(values)
+    return sorted(unique, key=lambda value: (numeric([value]) or {}).get(value, math.inf))

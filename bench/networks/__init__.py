@@ -2,7 +2,6 @@
 
 from bench.networks.cnn import RELEASED_NAMES, PlainCNN
 from bench.networks.dncnn import DnCNN
-from bench.networks.layout import channels_last
 from bench.networks.spectral_norm import (
     SpectralConv2d,
     SpectralConv3d,
@@ -16,7 +15,6 @@ __all__ = [
     "PlainCNN",
     "SpectralConv2d",
     "SpectralConv3d",
-    "channels_last",
     "conv_operator_norm",
     "refresh_spectral_norms",
 ]

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from bench.networks.layout import channels_last
 from bench.networks.spectral_norm import convolution, scale_last
 
 # how the released checkpoints of MOL and MnM-MOL name five convolutions, a ReLU between each two:
@@ -69,4 +68,4 @@ class PlainCNN(nn.Module):
         scale_last(layers[-1], output_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(channels_last(x))).contiguous()
+        return cast(Tensor, self.layers(x))

@@ -6,7 +6,6 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
-from bench.networks.layout import channels_last
 from bench.networks.spectral_norm import convolution, scale_last
 
 
@@ -63,4 +62,4 @@ class DnCNN(nn.Module):
         scale_last(layers[-1], output_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(channels_last(x))).contiguous()
+        return cast(Tensor, self.layers(x))

@@ -151,7 +151,7 @@ def _positions(axis: Axes, found: Sequence[Point]) -> dict[float | str, float]:
     values = list(dict.fromkeys(point.x for point in found))
     numbers = [value for value in values if isinstance(value, float)]
     if len(numbers) < len(values):
-        values = [*sorted(numbers), *(value for value in values if isinstance(value, str))]
+        values.sort(key=lambda value: value if isinstance(value, float) else math.inf)
         words = [f"{value:g}" if isinstance(value, float) else value for value in values]
         name_settings(axis, words, PANEL / len(words))
         return {value: float(place) for place, value in enumerate(values)}

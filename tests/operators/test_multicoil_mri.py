@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
-from typing import Any
 
 import fastmri
 import pytest
@@ -269,61 +266,6 @@ def test_on_cuda_as_on_the_cpu(random_mri: Build, columns: bool) -> None:
     assert error(physics.A(x.cuda()).cpu(), y) <= FLOAT32
     assert error(physics.A_adjoint(y.cuda()).cpu(), normal) <= FLOAT32
     assert error(physics.A_adjoint_A(x.cuda()).cpu(), normal) <= FLOAT32
-
-
-# ---------------------------------------------------------------------- speed
-
-
-@pytest.fixture
-def contenders(random_mri: Build) -> dict[str, Callable[[], Any]]:
-    """A^H A at 256 x 256 with 12 coils, what its transforms alone cost, and deepinv's."""
-    size, coils = (256, 256), 12
-    two, one = random_mri(*size, coils), random_mri(*size, coils, columns=True)
-    mask = two.mask.expand(1, 2, *size)
-    theirs = deepinv.physics.MultiCoilMRI(mask=mask, coil_maps=two.coil_maps, img_size=(2, *size))
-    x, stack = random_like((1, 2, *size), torch.float32), two.coil_maps.clone()
-    return {
-        "2-d mask": lambda: two.A_adjoint_A(x),
-        "columns": lambda: one.A_adjoint_A(x),
-        "bare FFTs": lambda: torch.fft.ifft2(torch.fft.fft2(stack, norm="ortho"), norm="ortho"),
-        "deepinv": lambda: theirs.A_adjoint_A(x),
-    }
-
-
-@pytest.mark.alone
-@pytest.mark.benchmark(group="operators")
-@pytest.mark.parametrize("name", ["2-d mask", "columns", "bare FFTs", "deepinv"])
-def test_speed(contenders: dict[str, Callable[[], Any]], benchmark: Any, name: str) -> None:
-    benchmark(contenders[name])
-
-
-@pytest.mark.alone
-def test_normal_operator_is_ahead_of_another_library(
-    contenders: dict[str, Callable[[], Any]],
-) -> None:
-    """1.8 times as fast as deepinv's; columns, which skip an axis, no slower than two axes.
-
-    Measured in turns, since the machine's speed drifts, and again if other work got in between.
-    What the transforms alone cost is no yardstick for a test: their share of the operator's time
-    was 0.55 to 0.75 on three kinds of processor.
-    """
-
-    def median_times() -> dict[str, float]:
-        times: dict[str, list[float]] = {name: [] for name in ("2-d mask", "columns", "deepinv")}
-        for _ in range(15):
-            for name, taken in times.items():
-                start = time.perf_counter()
-                contenders[name]()
-                taken.append(time.perf_counter() - start)
-        return {name: statistics.median(taken) for name, taken in times.items()}
-
-    seen = []
-    for _ in range(3):
-        median = median_times()
-        seen.append({name: round(t / median["2-d mask"], 2) for name, t in median.items()})
-        if seen[-1]["deepinv"] >= 1.8 and seen[-1]["columns"] <= 1.0:
-            return
-    pytest.fail(f"times relative to the operator with a 2-d mask: {seen}")
 
 
 # ---------------------------------------------------------------------- series and volumes

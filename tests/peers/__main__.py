@@ -1,6 +1,7 @@
 """Print the table of comparisons: `make peers`.
 
-python -m tests.peers [GROUP...]    operators, sense, fixed_points, training, harness
+python -m tests.peers [GROUP...]    operators, sense, fixed_points, training, harness,
+                            choices
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from tests.peers.comparison import Comparison
 
-GROUPS = ("operators", "sense", "fixed_points", "training", "harness")
+GROUPS = ("operators", "sense", "fixed_points", "training", "harness", "choices")
 
 
 def comparisons(group: str) -> Iterator[Comparison]:

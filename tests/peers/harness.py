@@ -12,13 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bench
-from tests.measure.test_live_bytes import (
-    ONE_ITERATION,
-    count_peak,
-    gradient_step,
-    implicit,
-    problem,
-)
+from bench.measure.live_bytes import count_peak
+from tests.measure.test_live_bytes import ONE_ITERATION, gradient_step, implicit, problem
 from tests.peers.comparison import Comparison, times_as_fast
 
 STARTS = 5

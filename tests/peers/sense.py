@@ -22,10 +22,12 @@ import torch
 from torch import Tensor
 
 from bench.data.coil_maps import estimate_espirit
-from bench.data.readers import read_kspace
+from bench.data.masks import draw_mask
+from bench.data.readers import read_cfl, read_kspace
 from bench.deepinv_import import deepinv
 from bench.operators import MultiCoilMRI
 from bench.operators.sense import sense_image
+from tests.data.test_readers import write_cfl
 from tests.peers.comparison import Comparison, error, seconds, times_as_fast, unavailable
 
 FILE = Path("multicoil") / "brain_t1_8ch_230x180.npz"
@@ -53,13 +55,10 @@ def problem(data: Path, columns: bool) -> Problem:
     """The slice at a fourth of its samples, with maps from its own calibration region."""
     kspace = read_kspace(data / FILE)
     maps = torch.from_numpy(estimate_espirit(kspace))[None]
-    generator = torch.Generator().manual_seed(3)
-    height, width = kspace.shape[-2:]
-    mask = torch.rand(1, 1, 1 if columns else height, width, generator=generator) < 0.2
-    mask[..., width // 2 - 12 : width // 2 + 12] |= columns
-    if not columns:
-        mask[..., height // 2 - 12 : height // 2 + 12, width // 2 - 12 : width // 2 + 12] = True
-    physics = MultiCoilMRI(mask.float(), maps)
+    kind = "random" if columns else "variable-density-2d"
+    drawn = draw_mask(kind, kspace.shape[-2:], 4, 0.08, np.random.default_rng(3))
+    mask = torch.from_numpy(drawn)[None, None]
+    physics = MultiCoilMRI(mask, maps)
     full = torch.view_as_real(torch.from_numpy(kspace)).movedim(-1, 0)[None]
     # large numbers: deepinv's solver adds 1e-8 to its denominators, and stalls on small ones
     return Problem(1e3 * full / full.abs().max() * physics.mask.unsqueeze(1), physics)
@@ -109,10 +108,11 @@ class Bart:
     def __init__(self, given: Problem, folder: Path) -> None:
         self.folder, self.size = folder, given.y.shape[-2:]
         y = torch.view_as_complex(given.y[0].movedim(0, -1).contiguous()).numpy()
-        mask = given.physics.mask[0, 0].expand(y.shape[-2:])
-        _write_cfl(folder / "kspace", y)
-        _write_cfl(folder / "maps", given.physics.coil_maps[0].numpy())
-        _write_cfl(folder / "mask", mask[None].numpy().astype(np.complex64))
+        mask = given.physics.mask[0].expand(1, *y.shape[-2:]).numpy()
+        arrays = {"kspace": y, "maps": given.physics.coil_maps[0].numpy(), "mask": mask}
+        for name, array in arrays.items():
+            # (coils, height, width) as BART has it
+            write_cfl(folder / f"{name}.cfl", array.transpose(1, 2, 0)[:, :, None])
 
     def __call__(self, iterations: int) -> Tensor:
         # plain conjugate gradients; no scaling of the data, and none of the image
@@ -126,7 +126,9 @@ class Bart:
         )
         # its centred transform of an even size N carries the sign (-1)^(N/2)
         height, width = self.size
-        return _read_image(self.folder / "image") * (-1) ** (height // 2 + width // 2)
+        image = read_cfl(self.folder / "image.cfl").reshape(height, width)
+        image = image * (-1) ** (height // 2 + width // 2)
+        return torch.view_as_real(torch.from_numpy(image)).movedim(-1, 0)[None]
 
 
 def rows(data: Path) -> Iterator[Comparison]:
@@ -190,18 +192,3 @@ def _without_start(solvers: dict[str, Solver], needs: dict[str, int]) -> list[fl
                 times.append(time.perf_counter() - start)
             taken[name].append(times[1] - times[0])
     return [median(values) for values in taken.values()]
-
-
-def _write_cfl(path: Path, array: np.ndarray) -> None:
-    """BART's layout, first dimension fastest: (coils, height, width) becomes (H, W, 1, N)."""
-    coils, height, width = array.shape
-    path.with_suffix(".hdr").write_text(f"# Dimensions\n{height} {width} 1 {coils}\n")
-    array.transpose(1, 2, 0).astype(np.complex64).ravel(order="F").tofile(path.with_suffix(".cfl"))
-
-
-def _read_image(path: Path) -> Tensor:
-    dimensions = path.with_suffix(".hdr").read_text().splitlines()[1].split()
-    shape = [int(d) for d in dimensions[:2]]
-    values = np.fromfile(path.with_suffix(".cfl"), dtype=np.complex64)
-    image = np.ascontiguousarray(values.reshape(shape, order="F"))
-    return torch.view_as_real(torch.from_numpy(image)).movedim(-1, 0)[None]

@@ -42,8 +42,8 @@ def with_tolerance(method: Reconstructor, tol: float, exact: bool = False) -> Re
     config: Any = method.config
     if hasattr(config, "cg_tol"):
         changes |= {"cg_tol": 1e-9 if exact else 1e-3, "cg_iterations": 500}
-    if hasattr(config, "cg_backward_tol"):
-        changes |= {"cg_backward_tol": 1e-9 if exact else 1e-5, "cg_backward_iterations": 500}
+    if hasattr(config, "cg_backward_iterations"):
+        changes |= {"cg_backward_iterations": 500}
     view: Reconstructor = method.view(config=replace(config, **changes))
     return view
 
