@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-ScaleName = Literal["smoke", "small", "paper"]
+ScaleName = Literal["smoke", "small", "reference", "paper"]
 
 
 class _Strict(BaseModel):
