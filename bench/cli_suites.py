@@ -34,7 +34,8 @@ AddMethod = Annotated[
     list[str], typer.Option("--add-method", help="Method to add to the suite, by name; repeatable.")
 ]
 Scale = Annotated[
-    str | None, typer.Option("--scale", help="smoke, small, reference or paper. [default: the suite's]")
+    str | None,
+    typer.Option("--scale", help="smoke, small, reference or paper. [default: the suite's]"),
 ]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out subjects whose files cannot be used.")

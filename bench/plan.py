@@ -67,7 +67,7 @@ def expand(
                 graph.leave_out(entry, train_on, tested)
                 continue
             method = PlannedMethod(suite, entry, tasks[train_on], data)
-            for seed in seeds if seeds is not None else suite.seeds:
+            for seed in seeds or entry.seeds or suite.seeds:
                 labels = {**_labels(entry), "train_task": train_on, "train_seed": seed}
                 *backbones, fit = method.fits(seed)
                 fitted.append(Fitted(entry.shown_as, method, fit, tuple(tested), labels))

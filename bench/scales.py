@@ -89,6 +89,7 @@ def _method(entry: MethodEntry, scale: Scale) -> MethodEntry:
             "recipe": merged(entry.recipe, own.recipe),
             "training": entry.training | _known(scale.training, entry.training),
             "evaluate": entry.evaluate | _known(scale.evaluate, entry.evaluate),
+            "seeds": None if entry.seeds is None else entry.seeds[: scale.seeds],
             "backbone": None if backbone is None else _method(backbone, scale),
         }
     )

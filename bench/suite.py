@@ -64,7 +64,7 @@ class MethodEntry(_Strict):
         backbone: the method that this one is built on, where it is built on one.
         weights: released weights instead of a training.
         unavailable: why nothing can be run (weights that are not at hand); tables say so.
-        train_on, test_on: instead of the suite's.
+        train_on, test_on, seeds: instead of the suite's.
         published: the paper's word for this line, where it has several of a method.
         base, settings, changes: of a setting of an ablation: the line it departs from, where it
             stands on each axis, and the fields by dotted path. Written by the axes.
@@ -84,6 +84,7 @@ class MethodEntry(_Strict):
     unavailable: str = ""
     train_on: list[str] | None = None
     test_on: list[str] | None = None
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1)
     published: str = ""
     base: str = ""
     settings: dict[str, str] = {}

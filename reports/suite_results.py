@@ -164,6 +164,14 @@ class SuiteResults:
         """Every training seed of the suite."""
         return tuple(sorted({e.train_seed for e in self.entries if e.train_seed is not None}))
 
+    def seeds_of(self, line: Line) -> tuple[int, ...]:
+        """Training seeds that the line was asked for; all of the suite's where nothing is trained.
+
+        Lines may have fewer than the suite.
+        """
+        own = {e.train_seed for e in self.entries if self.line_of(e) == line}
+        return tuple(sorted(seed for seed in own if seed is not None))
+
     def label(self, line: Line) -> str:
         """The method's label, with its variant where the suite has several under one label."""
         variants = {other.variant for other in self.lines if other.method == line.method}

@@ -29,7 +29,7 @@ def data_caption(results: SuiteResults) -> list[str]:
         lines.append(_trained_for(results))
     if any("phantom" in str(task.config.get("dataset", "")) for task in results.test_tasks):
         lines.append("Phantom subjects share one anatomy.")
-    lines += [*protocols(results), _seeds(results.train_seeds)]
+    lines += [*protocols(results), _seeds(results)]
     return [*lines, *([sentence(results.note)] if results.note else [])]
 
 
@@ -146,12 +146,25 @@ def _protocol(results: SuiteResults, task: TaskInfo) -> str:
     return "DIFFERENT PROTOCOLS: " + " / ".join(protocols) if several else protocols[0]
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def _seeds(results: SuiteResults) -> str:
+    """The training seeds, and the lines that have fewer."""
+    seeds = results.train_seeds
     if not seeds:
         return "No training seeds."
     if len(seeds) == 1:
         return f"One training seed ({seeds[0]})."
-    return f"Means over {len(seeds)} training seeds ({', '.join(map(str, seeds))})."
+    fewer: dict[tuple[int, ...], list[str]] = {}
+    for line in results.lines:
+        if results.seeds_of(line) != seeds:
+            labels = fewer.setdefault(results.seeds_of(line), [])
+            labels += [label for label in [results.label(line)] if label not in labels]
+    parts = [f"Means over {len(seeds)} training seeds ({_listed(seeds)})"]
+    parts += [f"of {', '.join(labels)} only {_listed(own)}" for own, labels in fewer.items()]
+    return "; ".join(parts) + "."
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def counted(values: set[int], noun: str) -> str:

@@ -76,3 +76,15 @@ def test_a_key_is_what_it_always_was():
 
 
 KEY = "1b8cc844ffec035b"
+
+
+def test_a_line_may_have_seeds_of_its_own():
+    lines = ["sense", "modl", {"name": "mol-lr", "seeds": [4]}]
+    suite = Suite(**TASKS, methods=lines, seeds=[0, 1])
+    for given, expected in (
+        (None, {"modl": {0, 1}, "mol-lr": {4}}),
+        ([7], {"modl": {7}, "mol-lr": {7}}),
+    ):
+        rows = expand(suite, seeds=given).table["jobs"]
+        for name, seeds in expected.items():
+            assert {row["train_seed"] for row in rows if row["method"] == name} == seeds

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.errors import InputError
-from bench.store import Result, Row, Store
+from bench.store import Result, Row, Store, load_suites
 from reports import summary_for_terminal, write_report
 from reports.folder import load_folder
 from reports.suite_results import SuiteResults
@@ -94,7 +94,19 @@ def test_several_seeds_are_averaged_within_a_subject(synthetic: Synthetic, tmp_p
     values = list(seeds.evaluated["modl", "4x", "{}", "psnr"].values())  # means over the seeds
     expected = f"{np.mean(values):.2f} ± {np.std(values, ddof=1):.2f}"
     assert cells(summary_table(results), "modl")[0].text == expected
-    assert "Means over 3 training seeds (0, 1, 2)." in summary_table(results).caption
+    told = "\n".join(summary_table(results).caption)
+    assert "Means over 3 training seeds (0, 1, 2); of mol (no constraint) only 0." in told
+
+
+def test_lines_with_fewer_seeds_are_named(synthetic: Synthetic, tmp_path: Path) -> None:
+    seeds = type(synthetic)(tmp_path, seeds=(0, 1, 2)).write()
+    table = load_suites(tmp_path)["small"]
+    modl = [row for row in table["jobs"] if row["method"] == "modl"]
+    table["jobs"] = [row for row in table["jobs"] if row not in modl or row["train_seed"] == 0]
+    seeds.store.write_suite("small", table)
+    results = SuiteResults(load_folder(tmp_path), "small")
+    said = "Means over 3 training seeds (0, 1, 2); of modl, mol (no constraint) only 0."
+    assert said in summary_table(results).caption
 
 
 def test_a_seed_that_failed_is_told_and_wins_nothing(synthetic: Synthetic, tmp_path: Path) -> None:
