@@ -37,6 +37,7 @@ from bench.cli_suites import (
     Exclude,
     Only,
     Out,
+    Pretrained,
     Scale,
     Seeds,
     SkipBad,
@@ -74,6 +75,7 @@ def run(
     plugin: Plugins = [],  # noqa: B006
     skip_bad: SkipBad = False,
     scale: Scale = None,
+    pretrained: Pretrained = False,
     engine: EngineName = "local",
     workers: Workers = None,
     memory: MemorySize = None,
@@ -92,9 +94,8 @@ def run(
 
     placing = Placing(engine, workers, memory, partition, account, minutes, profile)
     check_device(device, here=engine == "local")  # a login node may have no GPU
-    asked = Asked(
-        suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads, scale
-    )
+    chosen = (suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
+    asked = Asked(*chosen, device, threads, scale, pretrained)
     folder, plans = planned(asked)
     store = Store(directory or folder)
     placement = Placement(data, device, threads, timeout, tuple(plugin), deterministic)

@@ -37,6 +37,12 @@ Scale = Annotated[
     str | None,
     typer.Option("--scale", help="smoke, small, reference or paper. [default: the suite's]"),
 ]
+Pretrained = Annotated[
+    bool,
+    typer.Option(
+        "--pretrained", help="Load the package's checkpoints instead of training those methods."
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out subjects whose files cannot be used.")
 ]
@@ -55,13 +61,13 @@ def plan(
     plugin: Plugins = [],  # noqa: B006
     skip_bad: SkipBad = False,
     scale: Scale = None,
+    pretrained: Pretrained = False,
 ) -> None:
     """Show the jobs of a suite, and which are done."""
     from bench.store import UNAVAILABLE, Store
 
-    asked = Asked(
-        suite, data, only, exclude, add_method, seeds, plugin, skip_bad, device, threads, scale
-    )
+    chosen = (suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
+    asked = Asked(*chosen, device, threads, scale, pretrained)
     folder, plans = planned(asked)
     store = Store(directory or folder)
     table = Table("job", "kind", "method", "trained on", "tested on", "seed", "status")
@@ -134,6 +140,7 @@ class Asked:
     device: str
     threads: int
     scale: str | None
+    pretrained: bool
 
 
 def planned(asked: Asked) -> tuple[Path, list[Any]]:
@@ -151,8 +158,10 @@ def planned(asked: Asked) -> tuple[Path, list[Any]]:
     scale, seeds = _scale(asked.scale), _seeds(asked.seeds)
     name, suites = load_all(asked.suite)
     # nothing is shared between scales, and a suite's page shows one
-    folder = DEFAULT_ROOT / (name if scale is None else f"{name}-{scale}")
-    chosen = (asked.data, seeds, asked.only, asked.exclude, asked.skip_bad, machine, scale)
+    words = (name, scale or "", "pretrained" if asked.pretrained else "")
+    folder = DEFAULT_ROOT / "-".join(word for word in words if word)
+    labels = (asked.data, seeds, asked.only, asked.exclude, asked.skip_bad)
+    chosen = (*labels, machine, scale, asked.pretrained)
     return folder, [expand(suite.with_methods(asked.added), *chosen) for suite in suites]
 
 

@@ -39,6 +39,7 @@ def expand(
     skip_bad: bool = False,
     machine: Machine = ONE_CORE,
     scale: ScaleName | None = None,
+    pretrained: bool = False,
 ) -> Plan:
     """The graph of jobs.
 
@@ -49,11 +50,12 @@ def expand(
         skip_bad: leave subjects out whose files cannot be used; splits and keys follow.
         machine: what measurements are made on.
         scale: instead of the suite's own.
+        pretrained: load checkpoints of the package instead of training, where there are any.
 
     Raises:
         InputError: whatever is wrong with a method, task or setting, before any work.
     """
-    suite = resolved(suite, data, scale)
+    suite = resolved(suite, data, scale, pretrained)
     tasks = {
         label: OpenTask(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.axes import varied, with_changes
 from bench.config import nearest
 from bench.errors import InputError
+from bench.pretrained import with_pretrained
 from bench.reconstructor import Reconstructor
 from bench.registry import methods, tasks
 from bench.roles import with_data
@@ -15,19 +16,26 @@ from bench.scales import scaled
 from bench.suite import MethodEntry, ScaleName, Suite
 
 
-def resolved(suite: Suite, data: Path | None = None, scale: ScaleName | None = None) -> Suite:
+def resolved(
+    suite: Suite,
+    data: Path | None = None,
+    scale: ScaleName | None = None,
+    pretrained: bool = False,
+) -> Suite:
     """The suite with nothing left open.
 
     Args:
         data: folder in which data is looked for by role.
         scale: instead of the suite's own.
+        pretrained: whether checkpoints of the package take the place of trainings.
 
     Raises:
         InputError: for an unknown family, task, axis or role.
     """
     suite = suite.model_copy(update={"scale": scale or suite.scale})
     suite = varied(with_named_methods(suite))
-    return with_changes(scaled(with_data(suite, data), suite.scale))
+    suite = with_changes(scaled(with_data(suite, data), suite.scale))
+    return with_pretrained(suite) if pretrained else suite
 
 
 def with_named_methods(suite: Suite) -> Suite:

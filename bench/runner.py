@@ -66,6 +66,7 @@ def run_suite(
     threads: int = 1,
     timeout: float | None = None,
     scale: ScaleName | None = None,
+    pretrained: bool = False,
 ) -> Outcome:
     """Run a suite by name or path into a results folder; what is there already is not repeated.
 
@@ -74,7 +75,7 @@ def run_suite(
     """
     folder = Path(data) if data else data_folder()
     machine = Machine(device_class(device), threads)
-    plan = expand(load(suite), folder, seeds, only, exclude, machine=machine, scale=scale)
+    plan = expand(load(suite), folder, seeds, only, exclude, False, machine, scale, pretrained)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
     return run(plan, store, LocalEngine(store, placement, workers or default_workers(threads)))

@@ -170,6 +170,11 @@ def licences(results: SuiteResults) -> list[tuple[list[str], list[Licence]]]:
     return [(tasks, list(parts)) for parts, tasks in found.items()]
 
 
+def pictures_allowed(results: SuiteResults, task: str) -> bool:
+    """Whether pictures of the task's data may be published: not where no licence is stated."""
+    return all(part.pictures for part in _of(results, results.tasks[task]))
+
+
 def _of(results: SuiteResults, task: TaskInfo) -> list[Licence]:
     kind = str(task.config.get("dataset") or "")
     if kind in EMBEDDED:

@@ -2,7 +2,8 @@
 
 The maps, starts and losses are the same; what differs is who finds the fixed point and the
 cotangent. Every engine gets the loosest tolerances, out of the same list, at which the gradient of
-all parameters is within 1e-3 of the exact one, which is found in float64 to 1e-8.
+all parameters is within 1e-3 of the exact one, which is found in float64 to 1e-8. Where float32
+does not carry that far (slow contractions magnify its rounding), the next error that ours reaches.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 from bench.reconstructor import Reconstructor
 from bench.task import Batch
 from methods.equilibrium import EquilibriumConfig, SolverConfig
-from tests.peers.comparison import Comparison, error, seconds, times_as_fast
+from tests.peers.comparison import Comparison, error, seconds, times_as_fast, unavailable
 from tests.peers.engines import by_picard, by_torchdeq, instead_of_ours, two_evaluations
 from tests.peers.subjects import mixed_batch, trained
 
 METHODS = ("mol-lr", "mnm-mol", "de-prox", "luser-sw", "mcnet")
 TOLERANCES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
-GOAL, MOST, SAMPLES = 1e-3, 400, 4
+GOALS, MOST, SAMPLES = (1e-3, 3e-3, 1e-2), 400, 4
 
 ENGINES: dict[str, Callable[..., Any] | None] = {
     "ours": None,
@@ -68,14 +69,14 @@ def exact_gradient(name: str, samples: int = SAMPLES) -> Tensor:
 
 
 def loosest(
-    name: str, engine: str, truth: Tensor, samples: int = SAMPLES
+    name: str, engine: str, truth: Tensor, goal: float, samples: int = SAMPLES
 ) -> tuple[float, float] | None:
     """The tolerance that reaches the goal, and the error there; None if none does."""
     method, batch = trained(name), mixed_batch(samples)
     with instead_of_ours(ENGINES[engine]):
         for tol in TOLERANCES:
             found = error(gradient(with_tolerance(method, tol), batch), truth)
-            if found <= GOAL:
+            if found <= goal:
                 return tol, found
     return None
 
@@ -101,17 +102,21 @@ def rows() -> Iterator[Comparison]:
     """Each method by each engine."""
     for name in METHODS:
         truth = exact_gradient(name)
-        reached = {engine: loosest(name, engine, truth) for engine in ENGINES}
-        mine = reached["ours"]
-        assert mine is not None, f"{name}: no tolerance gives the gradient"
+        goals = ((goal, loosest(name, "ours", truth, goal)) for goal in GOALS)
+        goal, mine = next(((goal, found) for goal, found in goals if found), (GOALS[-1], None))
+        if mine is None:
+            work = f"Training step of {name}, batch {SAMPLES}"
+            yield unavailable(work, "-", 3.0, f"no tolerance gives the gradient within {goal:g}")
+            continue
+        reached = {e: mine if e == "ours" else loosest(name, e, truth, goal) for e in ENGINES}
         calls = {e: step(name, e, found[0]) for e, found in reached.items() if found is not None}
         time = seconds(calls, repeats=3, warm_up=1)
         for engine in ("torchdeq", "textbook"):
-            work = f"Training step of {name}, batch {SAMPLES}, gradient within {GOAL:g}"
+            work = f"Training step of {name}, batch {SAMPLES}, gradient within {goal:g}"
             found = reached[engine]
             if found is None:
                 why = f"no tolerance down to {TOLERANCES[-1]:g} gives that gradient"
-                yield Comparison(work, engine, None, 3.0, "at least", detail=why)
+                yield unavailable(work, engine, 3.0, why)
                 continue
             said = (
                 f"tolerances {mine[0]:g} and {found[0]:g}, errors {mine[1]:.0e} and {found[1]:.0e}"

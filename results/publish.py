@@ -1,0 +1,126 @@
+"""Commit finished runs: their rows, and the checkpoints of one of them.
+
+    python results/publish.py reference-phantom reference-brain --from results/runs/reference-cpu
+    python results/publish.py reference-phantom --from results/runs/reference-cpu --checkpoints
+
+Every suite becomes results/reference/SUITE, a compacted results folder that `equibench report`
+reads: rows and jobs (with environment and split hashes) in two Parquet files, each table as CSV,
+and images of data whose licence lets them be shown. The second also copies the first seed's
+checkpoints to bench/checkpoints/reference, each with a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bench.storage.compaction import compact
+from bench.store import UNAVAILABLE, Store, existing
+from bench.weights import CHECKPOINTS
+from reports import write_report
+from reports.folder import load_folder
+from reports.licences import licences, pictures_allowed
+from reports.suite_results import SuiteResults
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+LEFT = shutil.ignore_patterns("*.safetensors", "log.txt", "progress.json", "perturbations*", ".*")
+
+
+def main() -> None:
+    """Publish the suites that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="+", metavar="SUITE")
+    parser.add_argument("--from", dest="source", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--checkpoints", action="store_true", help="copy those of the first seed")
+    given = parser.parse_args()
+    source = existing(given.source)
+    for suite in given.suites:
+        publish(source, suite, REFERENCE / suite)
+        if given.checkpoints:
+            publish_checkpoints(source, suite, CHECKPOINTS / "reference")
+
+
+def publish(source: Store, suite: str, target: Path) -> None:
+    """One suite of a results folder, as a folder of its own."""
+    table = source.suites()[suite]
+    keys = {line["job"] for line in table["jobs"]} - {UNAVAILABLE}
+    open_jobs = [key for key in keys if not source.finished(key)]
+    if open_jobs:
+        sys.exit(f"{suite}: {len(open_jobs)} jobs have not finished")
+    results = SuiteResults(load_folder(source.root), suite)
+    hidden = {label for label in results.tasks if not pictures_allowed(results, label)}
+    shown = {line["job"] for line in table["jobs"] if line["test_task"] not in hidden}
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Store(Path(scratch) / "copy")
+        copy.create()
+        for key in keys:
+            shutil.copytree(source.folder(key), copy.folder(key), ignore=LEFT)
+            if key not in shown:
+                shutil.rmtree(copy.folder(key) / "artifacts", ignore_errors=True)
+        copy.write_suite(suite, table)
+        done = compact(copy.root, prune=True)
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for part in ("suites", "jobs", "compact"):
+            shutil.copytree(copy.root / part, target / part)
+    (target / "jobs" / ".keep").touch()  # git has no empty folders
+    write_report(target, ["csv"])
+    shutil.copytree(target / "report" / suite, target / "tables", ignore=_no_table)
+    print(f"{target}: {done.jobs} jobs, {done.rows} rows, {done.size} bytes")
+
+
+def _no_table(folder: str, names: Iterable[str]) -> list[str]:
+    """Rows are there as Parquet; as text they are megabytes."""
+    return [name for name in names if not name.endswith(".csv") or name == "rows.csv"]
+
+
+def publish_checkpoints(source: Store, suite: str, folder: Path) -> None:
+    """The fits of the first seed, under their methods' names, each with its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded = load_folder(source.root)
+    results = SuiteResults(loaded, suite)
+    terms = {
+        title: part for titles, parts in licences(results) for title in titles for part in parts
+    }
+    for line in source.suites()[suite]["jobs"]:
+        job = source.read_job(line["job"]) if line["kind"] in ("fit", "backbone") else {}
+        steps = job.get("settings", {}).get("recipe", {}).get("stages")
+        if not steps or line["train_seed"] != min(results.train_seeds):
+            continue
+        file = folder / f"{job['method']}.safetensors"
+        shutil.copyfile(source.checkpoint(line["job"]), file)
+        task = results.tasks[line["train_task"]]
+        licence = terms[task.title]
+        finals = {m: v for (key, m), v in loaded.finals.items() if key == line["job"]}
+        card = _card(file, line["job"], job, finals, f"{licence.name}. Terms: {licence.terms}")
+        file.with_suffix(".md").write_text(card)
+        print(file)
+
+
+def _card(file: Path, key: str, job: dict[str, Any], finals: dict[str, float], data: str) -> str:
+    training, recipe = job["settings"]["training"], job["settings"]["recipe"]
+    return f"""# {job["method"]}
+
+- **Data:** {job["dataset_label"]}; {data}
+- **Task:** `{job["task"]}` {json.dumps(job["task_config"])}; data seed {job["data_seed"]}; split
+  SHA-256 {job["split"]}
+- **Training:** {training["steps"]} steps, batch {training["batch_size"]}, learning rate
+  {recipe["learning_rate"]}, seed {job["train_seed"]}; {finals["train_seconds"]:.0f} s; the best of
+  its validations is kept
+- **Validation PSNR:** {finals["best_validation_psnr"]:.2f} dB
+- **Parameters:** {finals["parameters"]:.0f}
+- **Job:** {key}
+- **SHA-256:** {hashlib.sha256(file.read_bytes()).hexdigest()}
+- **Licence:** MIT, as the project; the data's terms are above
+"""
+
+
+if __name__ == "__main__":
+    main()
