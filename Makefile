@@ -11,7 +11,7 @@ JOBS ?= $(shell nproc)
 RUN_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench test soak peers lint readme docs clean
+.PHONY: help install demo bench test soak peers lint figures docs clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 bench: install ## run the suite `quick` (more options: RUN_ARGS="...")
 	$(BIN)/equibench run quick $(RUN_ARGS)
+
+demo: install ## a scan, reconstructed by every method with the checkpoints of the package
+	$(BIN)/equibench run demo --pretrained $(RUN_ARGS)
 
 lint: install ## ruff, its formatter and mypy
 	$(BIN)/ruff check .
@@ -52,8 +55,8 @@ docs: install ## the documentation site, into site/
 	$(BIN)/python -m pip install -q -e '.[docs]' -c constraints.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
-readme: bench ## put the tables of results/runs into README.md and docs/results.md
-	$(BIN)/python docs/update_readme.py
+figures: install ## every table and figure of README.md and docs/, anew from results/reference
+	$(BIN)/python docs/make_pages.py
 
 clean: ## remove .venv, build outputs and caches; results stay
 	rm -rf $(VENV) build dist *.egg-info .benchmarks .mypy_cache .pytest_cache .ruff_cache

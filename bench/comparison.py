@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 DATA = ("task", "dataset", "split", "split_hash", "data_seed", "protocol")
 
 
+EQUIVALENT = 0.3  # dB of PSNR: declared before the reference results were made
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a first method has more of than a second on the same samples, in the metric's unit.
@@ -47,6 +50,17 @@ class Comparison:
     high: float | None
     n: int
     better: float
+
+    def equivalent(self, margin: float = EQUIVALENT) -> bool | None:
+        """Whether the interval lies within ``margin`` of 0; None if that is open, or there is none.
+
+        It is not where the interval lies beyond the margin altogether.
+        """
+        if self.low is None or self.high is None:
+            return None
+        if -margin <= self.low and self.high <= margin:
+            return True
+        return False if self.low > margin or self.high < -margin else None
 
 
 def compare(a: Scores, b: Scores, resamples: int = RESAMPLES) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.comparison import Comparison, compare
+from bench.comparison import EQUIVALENT, Comparison, compare
 from bench.errors import InputError
 from bench.statistics import MIN_SUBJECTS, RESAMPLES
 from reports.suite_results import Line, Outcome, SuiteResults
@@ -14,6 +14,7 @@ from reports.tables.lines import identity, reservation, stub, stub_headings
 from reports.tables.table import NONE, Cell, Table, signed
 
 METRIC = "psnr"
+EQUIVALENCE = {True: "yes", False: "no", None: NONE}
 
 
 def comparison_table(results: SuiteResults) -> Table:
@@ -30,12 +31,13 @@ def comparison_table(results: SuiteResults) -> Table:
             continue
         for line, outcome in outcomes.items():
             found, status = compared(results, task.label, line, best, "best")
-            cells = [Cell(status, failed=True), Cell(NONE), Cell(NONE)]
+            cells = [Cell(status, failed=True), Cell(NONE), Cell(NONE), Cell(NONE)]
             if line == best:
                 text = "best" + reservation(outcome)
-                cells = [Cell(text, best=True, sort=0.0), Cell(NONE), Cell(NONE)]
+                cells = [Cell(text, best=True, sort=0.0), Cell(NONE), Cell(NONE), Cell(NONE)]
             elif found is not None:
                 cells = difference_cells(found, reservation(outcome))
+                cells.append(Cell(EQUIVALENCE[found.equivalent()]))
             rows.append([Cell(task.label), *stub(results, line), *cells])
             record = identity(results, line, task.label)
             record["compared_with"] = results.long_label(best)
@@ -47,7 +49,7 @@ def comparison_table(results: SuiteResults) -> Table:
         title="PSNR differences to the best",
         caption=[*data_caption(results), *_caption(results)],
         stub=["test task", *stub_headings(results)],
-        groups=[("", ("difference [dB]", "95 % interval", "subjects better"))],
+        groups=[("", ("difference [dB]", "95 % interval", "subjects better", "equivalent"))],
         rows=rows,
         tidy=records,
     )
@@ -104,6 +106,7 @@ def difference_record(found: Comparison | None) -> dict[str, Any]:
         "high": found.high if found else None,
         "subjects": found.n if found else 0,
         "better": found.better if found else None,
+        "equivalent": found.equivalent() if found else None,
     }
 
 
@@ -117,7 +120,17 @@ def _caption(results: SuiteResults) -> list[str]:
     ]
     if several:
         lines.append("Training seeds are paired where both lines have the same.")
-    return [*lines, *interval_caption(results)]
+    return [*lines, *interval_caption(results), *_equivalence_caption(results)]
+
+
+def _equivalence_caption(results: SuiteResults) -> list[str]:
+    counts = [n for task in results.test_tasks for n in subject_counts(results, task)[0]]
+    if all(n < MIN_SUBJECTS for n in counts):
+        return []
+    return [
+        f"Equivalent: yes where the interval lies within ±{EQUIVALENT} dB, no where all of it lies "
+        f"beyond; {NONE} where neither is settled."
+    ]
 
 
 def interval_caption(results: SuiteResults) -> list[str]:

@@ -42,7 +42,7 @@ def with_tolerance(method: Reconstructor, tol: float, exact: bool = False) -> Re
     changes: dict[str, Any] = {"equilibrium": EquilibriumConfig(solver, solver)}
     config: Any = method.config
     if hasattr(config, "cg_tol"):
-        changes |= {"cg_tol": 1e-9 if exact else 1e-3, "cg_iterations": 500}
+        changes |= {"cg_tol": 1e-9 if exact else min(config.cg_tol, 1e-3), "cg_iterations": 500}
     if hasattr(config, "cg_backward_iterations"):
         changes |= {"cg_backward_iterations": 500}
     view: Reconstructor = method.view(config=replace(config, **changes))

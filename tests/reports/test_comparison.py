@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from bench.comparison import compare, compare_rows
+from bench.comparison import Comparison, compare, compare_rows
 from bench.errors import InputError
 from bench.statistics import Floats, bootstrap_interval, summarise_scores
 from bench.storage.frames import load_rows
@@ -142,14 +142,31 @@ def test_every_line_is_compared_with_the_best(synthetic: Synthetic) -> None:
     low, high = (float(record[name]) for name in ("low", "high"))
     assert (low, high) == pytest.approx(bootstrap_interval(difference[:, None]))
     shown = [f"{np.mean(difference):+.2f}", f"{low:+.2f} to {high:+.2f}"]
-    assert cells(table, "4x", "sense") == [*shown, f"{np.sum(difference > 0)} of 30"]
+    said = "no" if high < -0.3 or low > 0.3 else "yes" if low >= -0.3 and high <= 0.3 else "–"
+    assert cells(table, "4x", "sense") == [*shown, f"{np.sum(difference > 0)} of 30", said]
     assert cells(table, "4x", "modl")[0] == "best"
     assert cells(table, "4x", "mol (no constraint)")[0] == "blocked: fit diverged"
-    assert {row[-2].text for row in table.rows if row[0].text == "acquired"} == {"–"}  # 1 subject
+    assert {row[-3].text for row in table.rows if row[0].text == "acquired"} == {"–"}  # 1 subject
     text = " ".join(table.caption)
     for part in ("contains 0", "not corrected for multiple comparisons", "Fewer than 8 subjects"):
         assert part in text
     assert table.name in {other.name for other in all_tables(results)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.3, 0.2, True),
+        (-0.31, 0.2, None),
+        (0.31, 0.5, False),
+        (0.3, 0.5, None),
+        (None, None, None),
+    ],
+)
+def test_equivalence_is_of_the_whole_interval(
+    low: float | None, high: float | None, expected: bool | None
+) -> None:
+    assert Comparison(0.0, low, high, 30, 0.5).equivalent() is expected
 
 
 def test_other_samples_and_values_that_are_not_finite_are_told(

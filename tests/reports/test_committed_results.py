@@ -1,0 +1,71 @@
+"""Committed results: tables and pages follow from rows, learning rates from the search."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import bench
+from bench.plan import expand
+from bench.pretrained import FOLDER
+from bench.store import load_suites
+from bench.suite_files import load
+from bench.weights import CHECKPOINTS
+from reports import write_report
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
+SCALE = ROOT / "bench" / "suites" / "shared" / "reference.yaml"
+LARGEST = 10e6  # bytes of all checkpoints
+
+
+@pytest.mark.parametrize("folder", sorted(REFERENCE.glob("*/")), ids=lambda folder: folder.name)
+def test_tables_follow_from_rows(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    report = write_report(copy, ["csv"]).directory / folder.name
+    committed = sorted(path.name for path in (folder / "tables").iterdir())
+    assert committed == sorted(p.name for p in report.glob("*.csv") if p.name != "rows.csv")
+    for name in committed:
+        assert (report / name).read_bytes() == (folder / "tables" / name).read_bytes(), name
+
+
+def test_pages_follow_from_committed_results():
+    command = [sys.executable, "docs/make_pages.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_learning_rates_are_those_that_the_search_found():
+    table = load_suites(REFERENCE / "reference-search")["reference-search"]
+    rows = bench.load_rows(REFERENCE / "reference-search")
+    best = rows[rows.metric == "best_validation_psnr"].set_index("job").value
+    found: dict[str, dict[float, float]] = {}
+    for job in table["jobs"]:
+        if job["kind"] == "fit":
+            rate = float(job["settings"]["rate"])
+            found.setdefault(job["base"], {})[rate] = best[job["job"]]
+    methods = yaml.safe_load(SCALE.read_text())["methods"]
+    for name, values in found.items():
+        assert methods[name]["recipe"]["learning_rate"] == max(values, key=values.get), name
+
+
+def test_every_checkpoint_of_the_package_fits_the_demo():
+    plan = expand(load("demo"), pretrained=True)
+    trained = {job.method for job in plan.jobs.values() if job.settings.get("weights")}
+    files = set((CHECKPOINTS / FOLDER).glob("*.safetensors"))
+    assert trained == {file.stem for file in files} - {"unet"} and trained
+    left = {row["method"] for row in plan.table["jobs"] if row["train_seed"] != 0}
+    assert not left
+    assert sum(file.stat().st_size for file in files) < LARGEST
+    assert all(file.with_suffix(".md").is_file() for file in files)
+
+
+def test_pandas_reads_the_rows_without_us():
+    for folder in REFERENCE.glob("*/"):
+        rows = pd.read_parquet(folder / "compact" / "rows.parquet")
+        assert {"job", "metric", "value", "unit", "subject"} <= set(rows.columns)
+        assert len(rows)
