@@ -47,28 +47,41 @@ def main() -> None:
 
 def _filled(mark: re.Match[str], folder: Path, check: bool) -> str:
     begin, kind, suite, name, rest, end = mark.groups()
-    make = {"table": _table, "figure": _figure}[kind]
-    return f"{begin}\n{make(_report(suite), suite, name, rest, folder, check)}\n\n{end}"
+    report = _report(suite, ("markdown",) if check else ("markdown", "png"))
+    if kind == "table":
+        content = _table(_existing(report / f"{name}.md"), rest)
+    else:
+        target = FIGURES / f"{suite}-{name}.png"
+        if not check:
+            FIGURES.mkdir(exist_ok=True)
+            shutil.copyfile(_existing(report / "figures" / f"{name}.png"), target)
+        content = f"![{rest.removeprefix(': ')}]({os.path.relpath(_existing(target), folder)})"
+    return f"{begin}\n{content}\n\n{end}"
 
 
 @cache
-def _report(suite: str) -> Path:
+def _report(suite: str, formats: tuple[str, ...]) -> Path:
     """Of a committed run, written anew."""
     try:
-        return write_report(REFERENCE / suite, ["markdown", "png"]).directory / suite
+        return write_report(REFERENCE / suite, formats).directory / suite
     except InputError as error:
         sys.exit(f"error: {error}")
 
 
-def _table(report: Path, suite: str, name: str, rest: str, folder: Path, check: bool) -> str:
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        sys.exit(f"error: {path}: a page asks for it, and there is none")
+    return path
+
+
+def _table(path: Path, rest: str) -> str:
     """The table, and behind a fold what it has to say of its numbers."""
-    text = (report / f"{name}.md").read_text().partition("\n## ")[0]
-    lines = text.splitlines()[1:]
+    lines = path.read_text().partition("\n## ")[0].splitlines()[1:]
     rows = [line for line in lines if line.startswith("|")]
     notes = [line for line in lines if line.startswith("- ")]
     word = rest.removeprefix(" columns: ") if rest.startswith(" columns: ") else ""
     table = "\n".join(_chosen(rows, word) if word else rows)
-    fold = "<details><summary>Data and protocol</summary>"
+    fold = '<details markdown="1"><summary>Data and protocol</summary>'
     return "\n\n".join([table, fold, "\n".join(notes), "</details>"])
 
 
@@ -76,14 +89,6 @@ def _chosen(rows: list[str], word: str) -> list[str]:
     cells = [re.split(r"(?<!\\)\|", row)[1:-1] for row in rows]
     kept = [n for n, head in enumerate(cells[0]) if head.strip() in STUBS or word in head]
     return [f"|{'|'.join(row[n] for n in kept)}|" for row in cells]
-
-
-def _figure(report: Path, suite: str, name: str, rest: str, folder: Path, check: bool) -> str:
-    target = FIGURES / f"{suite}-{name}.png"
-    if not check:
-        FIGURES.mkdir(exist_ok=True)
-        shutil.copyfile(report / "figures" / f"{name}.png", target)
-    return f"![{rest.removeprefix(': ')}]({os.path.relpath(target, folder)})"
 
 
 if __name__ == "__main__":

@@ -16,9 +16,11 @@ import pytest
 from bench.storage.frames import load_jobs
 from bench.suite_files import load, shipped
 
-# collections; released weights need data; checkpoints that ci has already
-OTHERWISE = ("full", "released-weights", "real-brain", "tasks-real", "ci-checkpoints")
-
+# collections; released weights need data; checkpoints that ci has already; a search says its steps
+OTHERWISE = (
+    *("full", "reference-cpu", "released-weights", "real-brain", "tasks-real", "ci-checkpoints"),
+    "reference-search",
+)
 
 EVERY_TIME = ("mol-table1", "question-basin")  # a paper's table, and a question's answer
 SLOW = [name for name in shipped() if name not in (*OTHERWISE, *EVERY_TIME)]
