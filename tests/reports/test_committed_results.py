@@ -10,17 +10,12 @@ import pytest
 import yaml
 
 import bench
-from bench.plan import expand
-from bench.pretrained import FOLDER
 from bench.store import load_suites
-from bench.suite_files import load
-from bench.weights import CHECKPOINTS
 from reports import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
 SCALE = ROOT / "bench" / "suites" / "shared" / "reference.yaml"
-LARGEST = 10e6  # bytes of all checkpoints
 
 
 @pytest.mark.parametrize("folder", sorted(REFERENCE.glob("*/")), ids=lambda folder: folder.name)
@@ -51,17 +46,6 @@ def test_the_learning_rates_are_those_that_the_search_found():
     methods = yaml.safe_load(SCALE.read_text())["methods"]
     for name, values in found.items():
         assert methods[name]["recipe"]["learning_rate"] == max(values, key=values.get), name
-
-
-def test_every_checkpoint_of_the_package_fits_the_demo():
-    plan = expand(load("demo"), pretrained=True)
-    trained = {job.method for job in plan.jobs.values() if job.settings.get("weights")}
-    files = set((CHECKPOINTS / FOLDER).glob("*.safetensors"))
-    assert trained == {file.stem for file in files} - {"unet"} and trained
-    left = {row["method"] for row in plan.table["jobs"] if row["train_seed"] != 0}
-    assert not left
-    assert sum(file.stat().st_size for file in files) < LARGEST
-    assert all(file.with_suffix(".md").is_file() for file in files)
 
 
 def test_pandas_reads_the_rows_without_us():
