@@ -19,6 +19,7 @@ LABELS = {
     "lipschitz_ball": "estimate in the ball",
     "lipschitz_sphere": "estimate on the sphere",
     "fit.train_seconds": "training time [s]",
+    "fit.best_validation_psnr": "best validation PSNR [dB]",
     "task.acceleration": "acceleration",
     "memory/predicted_peak": "predicted peak of a training step [MB]",
     "basin/end_distance": "distance of the end point, relative",

@@ -56,7 +56,11 @@ def publish(source: Store, suite: str, target: Path) -> None:
         sys.exit(f"{suite}: {len(open_jobs)} jobs have not finished")
     results = SuiteResults(load_folder(source.root), suite)
     hidden = {label for label in results.tasks if not pictures_allowed(results, label)}
-    shown = {line["job"] for line in table["jobs"] if line["test_task"] not in hidden}
+    shown = {
+        line["job"]
+        for line in table["jobs"]
+        if line["test_task"] not in hidden and not line["settings"]  # of ablations, numbers
+    }
     with tempfile.TemporaryDirectory() as scratch:
         copy = Store(Path(scratch) / "copy")
         copy.create()

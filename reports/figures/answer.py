@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -85,8 +86,8 @@ def _panel(
     found: Sequence[Point],
     series: Sequence[str],
 ) -> None:
-    at = _positions(axis, found)
     joined = wanted["x"] in results.axes or wanted["x"].startswith(("task.", "condition."))
+    at = _positions(axis, found, joined)
     for name in series:
         mine = [point for point in found if _series(results, point) == name]
         place = series.index(name)
@@ -146,8 +147,11 @@ def _setting(results: SuiteResults, point: Point) -> str:
     return shortened(text.removeprefix(base).lstrip(", ") or "as it is", 18)
 
 
-def _positions(axis: Axes, found: Sequence[Point]) -> dict[float | str, float]:
-    """Where x stands: numbers to scale; with words at equal distances, words last."""
+def _positions(axis: Axes, found: Sequence[Point], joined: bool) -> dict[float | str, float]:
+    """Where x stands: numbers to scale; with words at equal distances, words last.
+
+    ``joined``: the numbers were chosen by somebody, and a few of them are the ticks.
+    """
     values = list(dict.fromkeys(point.x for point in found))
     numbers = [value for value in values if isinstance(value, float)]
     if len(numbers) < len(values):
@@ -155,13 +159,25 @@ def _positions(axis: Axes, found: Sequence[Point]) -> dict[float | str, float]:
         words = [f"{value:g}" if isinstance(value, float) else value for value in values]
         name_settings(axis, words, PANEL / len(words))
         return {value: float(place) for place, value in enumerate(values)}
-    if min(numbers) > 0 and max(numbers) > FACTOR / 4 * min(numbers):
+    few = len(numbers) <= 8
+    decades = min(numbers) > 0 and max(numbers) > FACTOR / 4 * min(numbers)
+    if decades or (joined and few and _geometric(numbers)):
         axis.set_xscale("log")
-        if len(numbers) <= 8:
-            axis.set_xticks(numbers)
         axis.minorticks_off()
+        if few:
+            axis.set_xticks(numbers)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     return {value: value for value in numbers}
+
+
+def _geometric(numbers: Sequence[float]) -> bool:
+    """Whether their ratios are more alike than their differences."""
+    ordered = sorted(numbers)
+    if len(ordered) < 3 or ordered[0] <= 0:
+        return False
+    ratios = [high / low for low, high in itertools.pairwise(ordered)]
+    gaps = [high - low for low, high in itertools.pairwise(ordered)]
+    return max(ratios) / min(ratios) < max(gaps) / min(gaps)
 
 
 def _caption(results: SuiteResults, wanted: Mapping[str, Any], found: Sequence[Point]) -> str:
