@@ -38,22 +38,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="+", metavar="SUITE")
     parser.add_argument("--from", dest="source", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--finished", action="store_true", help="leave out what has not finished")
     parser.add_argument("--checkpoints", action="store_true", help="copy those of the first seed")
     given = parser.parse_args()
     source = existing(given.source)
     for suite in given.suites:
-        publish(source, suite, REFERENCE / suite)
+        publish(source, suite, REFERENCE / suite, given.finished)
         if given.checkpoints:
             publish_checkpoints(source, suite, CHECKPOINTS / "reference")
 
 
-def publish(source: Store, suite: str, target: Path) -> None:
-    """One suite of a results folder, as a folder of its own."""
+def publish(source: Store, suite: str, target: Path, finished: bool = False) -> None:
+    """One suite of a results folder, as a folder of its own; ``finished``: what there is of it."""
     table = source.suites()[suite]
     keys = {line["job"] for line in table["jobs"]} - {UNAVAILABLE}
-    open_jobs = [key for key in keys if not source.finished(key)]
-    if open_jobs:
-        sys.exit(f"{suite}: {len(open_jobs)} jobs have not finished")
+    running = {key for key in keys if not source.finished(key)}
+    if running and not finished:
+        sys.exit(f"{suite}: {len(running)} jobs have not finished (see --finished)")
+    table = {**table, "jobs": [line for line in table["jobs"] if line["job"] not in running]}
+    keys -= running
     results = SuiteResults(load_folder(source.root), suite)
     hidden = {label for label in results.tasks if not pictures_allowed(results, label)}
     shown = {
