@@ -25,7 +25,9 @@ def test_tables_follow_from_rows(folder, tmp_path):
     committed = sorted(path.name for path in (folder / "tables").iterdir())
     assert committed == sorted(p.name for p in report.glob("*.csv") if p.name != "rows.csv")
     for name in committed:
-        assert (report / name).read_bytes() == (folder / "tables" / name).read_bytes(), name
+        made, kept = (pd.read_csv(where / name) for where in (report, folder / "tables"))
+        # processors add in different orders, which the last digits of intervals show
+        pd.testing.assert_frame_equal(made, kept, check_exact=False, rtol=1e-9, obj=name)
 
 
 def test_pages_follow_from_committed_results():
