@@ -75,7 +75,8 @@ def run_suite(
     """
     folder = Path(data) if data else data_folder()
     machine = Machine(device_class(device), threads)
-    plan = expand(load(suite), folder, seeds, only, exclude, False, machine, scale, pretrained)
+    asked = (load(suite), folder, seeds, only, exclude)
+    plan = expand(*asked, machine=machine, scale=scale, pretrained=pretrained)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
     return run(plan, store, LocalEngine(store, placement, workers or default_workers(threads)))

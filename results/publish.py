@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.pretrained import FOLDER
 from bench.storage.compaction import compact
 from bench.store import UNAVAILABLE, Store, existing
 from bench.weights import CHECKPOINTS
@@ -45,7 +46,7 @@ def main() -> None:
     for suite in given.suites:
         publish(source, suite, REFERENCE / suite, given.finished)
         if given.checkpoints:
-            publish_checkpoints(source, suite, CHECKPOINTS / "reference")
+            publish_checkpoints(source, suite, CHECKPOINTS / FOLDER)
 
 
 def publish(source: Store, suite: str, target: Path, finished: bool = False) -> None:

@@ -7,17 +7,14 @@ import pytest
 from bench.definitions import changed
 from bench.errors import InputError
 from bench.plan import expand
-from bench.suite_files import load, shipped
+from bench.suite_files import load, load_all, shipped
 
 
 def keys(path, **options):
     return set(expand(load(str(path)), **options).jobs)
 
 
-COLLECTIONS = ("full", "reference-cpu")
-
-
-@pytest.mark.parametrize("name", [name for name in shipped() if name not in COLLECTIONS])
+@pytest.mark.parametrize("name", [name for name in shipped() if len(load_all(name)[1]) == 1])
 def test_every_shipped_suite_is_planned(name, data_root):
     assert expand(load(name), data_root).jobs
 
