@@ -32,6 +32,7 @@ class Scale(_Strict):
     Attributes:
         note: that every table carries.
         tasks, methods, measure: fields by the name of the task, the method, the question.
+        methods_from: another scale, whose methods hold but for what ``methods`` changes of them.
         training, evaluate: fields of every method.
         seeds: the first so many of the suite's.
     """
@@ -39,6 +40,7 @@ class Scale(_Strict):
     note: str
     tasks: dict[str, dict[str, Any]] = {}
     methods: dict[str, MethodScale] = {}
+    methods_from: ScaleName | None = None
     measure: dict[str, dict[str, Any]] = {}
     training: dict[str, Any] = {}
     evaluate: dict[str, Any] = {}
@@ -52,8 +54,7 @@ def scaled(suite: Suite, name: ScaleName | None) -> Suite:
     """
     if name is None or name == "paper":
         return suite
-    file = importlib.resources.files("bench") / "suites" / "shared" / f"{name}.yaml"
-    scale = parse(Scale, read_yaml(Path(str(file))), str(file))
+    scale = _read(name)
     tasks = {
         label: task.model_copy(update={"config": task.config | scale.tasks.get(task.task, {})})
         for label, task in suite.tasks.items()
@@ -73,6 +74,22 @@ def scaled(suite: Suite, name: ScaleName | None) -> Suite:
             "seeds": suite.seeds[: scale.seeds],
         }
     )
+
+
+def _read(name: ScaleName) -> Scale:
+    file = importlib.resources.files("bench") / "suites" / "shared" / f"{name}.yaml"
+    scale = parse(Scale, read_yaml(Path(str(file))), str(file))
+    if scale.methods_from is None:
+        return scale
+    methods = dict(_read(scale.methods_from).methods)
+    for method, own in scale.methods.items():
+        below = methods.get(method, MethodScale())
+        methods[method] = MethodScale(
+            variant=own.variant or below.variant,
+            config=merged(below.config, own.config),
+            recipe=merged(below.recipe, own.recipe),
+        )
+    return scale.model_copy(update={"methods": methods})
 
 
 def _method(entry: MethodEntry, scale: Scale) -> MethodEntry:

@@ -1,5 +1,6 @@
 """Committed results: tables and pages follow from rows, learning rates from the search."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import pytest
 import yaml
 
 import bench
-from bench.store import load_suites
+from bench.pretrained import FOLDER
+from bench.store import Store, load_suites
+from bench.weights import CHECKPOINTS
 from reports import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,9 +48,28 @@ def test_the_learning_rates_are_those_that_the_search_found():
         if job["kind"] == "fit":
             rate = float(job["settings"]["rate"])
             found.setdefault(job["base"], {})[rate] = best[job["job"]]
-    methods = yaml.safe_load(SCALE.read_text())["methods"]
+    methods = yaml.safe_load(SCALE.read_text())["methods"]  # what it changes of scale small
     for name, values in found.items():
         assert methods[name]["recipe"]["learning_rate"] == max(values, key=values.get), name
+
+
+def test_runs_go_on_from_what_is_committed(tmp_path):
+    out = tmp_path / "runs"
+    command = [sys.executable, "results/resume.py", "reference-phantom", "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    committed, store = Store(REFERENCE / "reference-phantom"), Store(out)
+    assert store.jobs() == committed.jobs()
+    assert all(store.finished(key) for key in committed.jobs())
+    cards = sorted((CHECKPOINTS / FOLDER).glob("*.md"))
+    restored = {store.read_job(path.parent.name)["method"]: path for path in _checkpoints(store)}
+    assert sorted(restored) == [card.stem for card in cards]
+    for card in cards:
+        digest = hashlib.sha256(restored[card.stem].read_bytes()).hexdigest()
+        assert f"- **SHA-256:** {digest}" in card.read_text().splitlines()
+
+
+def _checkpoints(store):
+    return store.root.glob("jobs/*/checkpoint.safetensors")
 
 
 def test_pandas_reads_the_rows_without_us():
