@@ -240,6 +240,7 @@ def test_a_copy_may_come_from_somebody_else(change, expected, folder):
     assert expected in str(caught.value)
 
 
+@pytest.mark.alone
 def test_ten_thousand_compacted_jobs_load_in_seconds(tmp_path):
     """Written as `compact` does, without the small files that were there before."""
     small = Folder(tmp_path / "small")

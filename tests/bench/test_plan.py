@@ -28,6 +28,7 @@ AXES = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "more",
     [

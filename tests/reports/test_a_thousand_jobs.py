@@ -114,6 +114,7 @@ def large(synthetic: Synthetic, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.alone
 def test_a_thousand_jobs_are_reported_in_seconds(synthetic: Synthetic, large: Path) -> None:
     write_report(synthetic.root, ["csv", "png"])  # imports are of the process, not of the report
     started = time.process_time()
