@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench.config import nearest
 from bench.errors import InputError
 from bench.suite import Axis, MethodEntry, Suite, TaskEntry
+from bench.suite_files import parse
 
 ROOTS = ("config", "recipe", "training", "evaluate", "backbone", "train")
 
@@ -31,7 +32,10 @@ def varied(suite: Suite) -> Suite:
                 expected=nearest(name, suite.axes) if suite.axes else "an axis of `axes`",
             )
     for name, axis in suite.axes.items():
-        _require_paths(axis, f"suite {suite.name}: axes.{name}")
+        paths = [path for fields in axis.named().values() for path in fields]
+        _require_paths(paths, f"suite {suite.name}: axes.{name}")
+    for entry in suite.methods:
+        _require_paths(entry.changes, f"suite {suite.name}: changes of {entry.shown_as}")
     methods = [line for entry in suite.methods for line in _lines(suite, entry)]
     return suite.model_copy(update={"methods": methods})
 
@@ -89,20 +93,23 @@ def _line(
     words = [f"{name} = {setting}" for name, setting in settings.items()]
     own = {"name": changes.pop("name", entry.name)}  # first, for it says which defaults hold
     label = ", ".join([entry.shown_as, *words])
+    changes = {**entry.changes, **changes}
     update = {"label": label, "base": entry.shown_as, "settings": settings, "changes": changes}
     return entry.model_copy(update=own | update)
 
 
 def _changed(entry: MethodEntry) -> MethodEntry:
-    content = entry.model_dump()
+    content, where = entry.model_dump(), f"changes of {entry.shown_as}"
     for path, value in entry.changes.items():
         *parents, last = path.split(".")
         place = content
         for name in parents:
             place[name] = place.get(name) or {}
             place = place[name]
+            if not isinstance(place, dict):
+                raise InputError(f"{name!r} in {path!r} has no fields", where=where)
         place[last] = value
-    return MethodEntry(**content)
+    return parse(MethodEntry, content, where)
 
 
 def _retrained(
@@ -126,8 +133,7 @@ def _retrained(
         yield _changed(moved)
 
 
-def _require_paths(axis: Axis, where: str) -> None:
-    paths: Sequence[str] = [path for fields in axis.named().values() for path in fields]
+def _require_paths(paths: Iterable[str], where: str) -> None:
     for path in paths:
         root, _, rest = path.partition(".")
         if path in ("name", "variant") or (root in ROOTS and rest):

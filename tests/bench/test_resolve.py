@@ -117,6 +117,16 @@ def test_a_setting_at_test_time_retrains_nothing() -> None:
     assert kinds.count("fit") == 1 and kinds.count("evaluate") == 3
 
 
+def test_what_a_line_changes_holds_at_every_scale_and_below_an_axis() -> None:
+    line = {"name": "mol-lr", "changes": {"training.steps": 77, "config.m": 0.5}}
+    for scale in ("smoke", "small", "reference", "paper"):
+        assert resolved(suite(methods=[line]), scale=scale).methods[0].training["steps"] == 77
+    found = resolved(suite(methods=[line], axes={"m": M}, ablate=["m"]))
+    varied = [entry.config["m"] for entry in found.methods]
+    assert varied == [0.5, *M["values"]]
+    assert {entry.training["steps"] for entry in found.methods} == {77}
+
+
 def test_another_method_may_be_a_setting() -> None:
     axes = {"weights": {"settings": {"shared": {"name": "luser-sw"}, "own": {"name": "luser-dw"}}}}
     found = resolved(suite(methods=["luser-sw"], axes=axes, ablate=["weights"]))
@@ -131,6 +141,13 @@ def test_another_method_may_be_a_setting() -> None:
         ({"axes": {"m": {"field": "confg.m", "values": [1]}}}, "'confg.m' is no field of a line"),
         ({"axes": {"m": {"field": "config", "values": [1]}}}, "'config' is no field of a line"),
         ({"axes": {"m": {"field": "config.mm", "values": [1]}}, "ablate": ["m"]}, "unknown key"),
+        ({"methods": [{"name": "modl", "changes": {"x.y": 1}}]}, "changes of modl: 'x.y' is no"),
+        ({"methods": [{"name": "modl", "changes": {"training.steps.x": 1}}]}, "training.steps"),
+        ({"methods": [{"name": "modl", "changes": {"evaluate.samples": "x"}}]}, "samples: 'x'"),
+        (
+            {"methods": [{"name": "modl", "config": {"a": 1}, "changes": {"config.a.b": 1}}]},
+            "changes of modl: 'a' in 'config.a.b' has no fields",
+        ),
     ],
 )
 def test_an_axis_that_leads_nowhere_is_refused(fields: dict[str, Any], words: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 import bench
 from bench.pretrained import FOLDER
 from bench.store import Store, load_suites
+from bench.suite_files import load
 from bench.weights import CHECKPOINTS
 from reports import write_report
 
@@ -51,6 +52,23 @@ def test_the_learning_rates_are_those_that_the_search_found():
     methods = yaml.safe_load(SCALE.read_text())["methods"]  # what it changes of scale small
     for name, values in found.items():
         assert methods[name]["recipe"]["learning_rate"] == max(values, key=values.get), name
+
+
+def test_equal_seconds_follow_from_the_committed_ones():
+    """800 steps of MoDL take as long as a line's, a hundredth more or less."""
+    phantom = load_suites(REFERENCE / "reference-phantom")["reference-phantom"]
+    rows = bench.load_rows(REFERENCE / "reference-phantom")
+    seconds = rows[rows.metric == "train_seconds"].set_index("job").value
+    fits = {
+        (job["method"].split(" ")[0], job["kind"]): seconds[job["job"]] / 800
+        for job in phantom["jobs"]
+        if job["kind"] in ("fit", "backbone") and job["train_seed"] == 0 and job["job"] in seconds
+    }
+    allowed = 800 * fits["modl", "fit"]
+    for entry in load("reference-seconds").methods:
+        steps = entry.changes.get("training.steps", 800)
+        taken = steps * fits[entry.name, "fit"] + 800 * fits.get((entry.name, "backbone"), 0)
+        assert taken == pytest.approx(allowed, rel=0.01), entry.name
 
 
 def test_runs_go_on_from_what_is_committed(tmp_path):
