@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import Tensor
 
 from methods.equilibrium_method import SHORT_SOLVERS, EquilibriumMethod
-from tests.peers.comparison import Comparison, times_as_fast
+from tests.peers.comparison import Comparison, seconds, times_as_fast
 from tests.peers.subjects import mixed_batch, trained
 from tests.peers.training import gradient
 
@@ -33,6 +35,7 @@ def rows() -> Iterator[Comparison]:
     """No goals were set: at least as good as without."""
     yield _cotangents()
     yield _kept_memory()
+    yield _smooth_size()
 
 
 def _cotangents() -> Comparison:
@@ -66,3 +69,15 @@ def _kept_memory() -> Comparison:
 
     kept, usual = median(KEEP_MEMORY), median({})
     return times_as_fast("Freed memory kept, A^H A, batch 8", "glibc's default", kept, usual, 1)
+
+
+def _smooth_size() -> Comparison:
+    """Transforms of the slice of the comparison of SENSE, and of one with ten more lines."""
+
+    def pair(height: int) -> Tensor:
+        images = torch.ones(1, 8, height, 180, dtype=torch.complex64)
+        return torch.fft.ifft2(torch.fft.fft2(images))
+
+    time = seconds({"240": lambda: pair(240), "230": lambda: pair(230)}, repeats=51)
+    work = "Image height without large primes: transform pair, 8 coils, 240x180"
+    return times_as_fast(work, "230x180 (230 = 2 x 5 x 23)", time["240"], time["230"], 1)
