@@ -1,6 +1,7 @@
 """Committed results: tables and pages follow from rows, learning rates from the search."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,45 @@ def test_pages_follow_from_committed_results():
     command = [sys.executable, "docs/make_pages.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_readme_says_was_found_follows_from_the_tables():
+    """Its paragraphs are typed; their numbers are these."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    phantom, brain = means("reference-phantom", "4x"), means("reference-brain", "4x")
+    acquired = means("reference-brain", "acquired")
+    memory = pd.read_csv(REFERENCE / "reference-phantom" / "tables" / "memory.csv")
+    peak = memory[memory.phase == "fit"].groupby("method")["mean"].max() / 1e6
+    lost = attacked("mol-lr"), attacked("modl")
+    for claim in (
+        f"{phantom['mol-lr'] - phantom['sense']:.1f} dB above SENSE",
+        f"MOL-LR takes {peak['mol-lr']:.0f} MB where MoDL's takes {peak['modl']:.0f}",
+        f"gains {phantom['mol-sn'] - phantom['sense']:.0f} dB on SENSE",
+        f"is {phantom['modl'] - phantom['mnm-mol']:.0f} dB below",
+        f"1 % cost it {lost[0]:.1f} dB and MoDL {lost[1]:.1f},",
+        f"MOL-LR {brain['mol-lr']:.1f} dB and MoDL {brain['modl']:.1f},",
+        f"MOL-SN {brain['mol-sn']:.1f}, SENSE {brain['sense']:.1f}.",
+        f"MOL-LR and MoDL reach {acquired['mol-lr']:.1f},",
+        f"MOL-SN, at {acquired['mol-sn']:.1f}, is below SENSE at {acquired['sense']:.1f}.",
+    ):
+        assert claim in text
+
+
+def means(suite, task):
+    """PSNR by method, as the main table has it."""
+    table = pd.read_csv(REFERENCE / suite / "tables" / "table.csv")
+    chosen = table[(table.test_task == task) & (table.metric == "psnr") & (table.condition == "{}")]
+    return chosen.set_index("method")["mean"]
+
+
+def attacked(method):
+    """What the worst perturbation of 1 % costs in PSNR."""
+    table = pd.read_csv(REFERENCE / "reference-phantom" / "tables" / "robustness.csv")
+    table = table[(table.method == method) & (table.metric == "psnr")]
+    condition = table.condition.map(json.loads)
+    kind = condition.map(lambda one: (one["kind"], one.get("epsilon")))
+    found = dict(zip(kind, table["mean"], strict=True))
+    return found["clean", None] - found["pgd", 0.01]
 
 
 def test_the_learning_rates_are_those_that_the_search_found():
