@@ -11,7 +11,7 @@ from bench.config import as_dict, build, flattened, merged
 from bench.data.readers import file_hash
 from bench.errors import InputError
 from bench.jobs.evaluate import EvaluateConfig
-from bench.jobs.spec import Job
+from bench.jobs.spec import Job, Settled
 from bench.measure.questions import QUESTIONS
 from bench.reconstructor import Recipe, Reconstructor
 from bench.registry import (
@@ -41,7 +41,7 @@ class OpenTask:
         self.where = where = f"suite {suite.name}: tasks.{label}"
         self.entry = entry
         cls: Any = task_class(entry.task, f"{where}.task")
-        self.config = as_dict(build(cls.Config, entry.config, f"{where}.config"))
+        self.config: dict[str, Any] = as_dict(build(cls.Config, entry.config, f"{where}.config"))
         self.seed = suite.data_seed
         self.left_out: dict[str, str] = {}
         try:
@@ -52,6 +52,7 @@ class OpenTask:
                 excluded = sorted({*self.config["exclude"], *self.left_out})
                 self.config = {**self.config, "exclude": excluded}
                 self.task = self._create(data)
+            self.config = Settled(self.config)
             self.content = self.task.content_hash()
             self.task.verify()
         except InputError as error:
@@ -98,28 +99,30 @@ class PlannedMethod:
     ) -> None:
         where = f"suite {suite.name}: {entry.name}"
         self.task, self.entry = task, entry
-        self._versions: dict[tuple[str, ...], dict[str, str]] = {}
+        self._versions: dict[tuple[str, ...], Settled] = {}
         self.cls = method_class(entry.name, f"suite {suite.name}: methods")
         variant = variant_of(self.cls, entry.variant, where)
         config = build(self.cls.Config, _values(entry, task.task, where), f"{where}.config")
-        self.config = as_dict(config)
+        self.config = Settled(as_dict(config))
         self.method: Reconstructor = self.cls(config)
         recipe = merged({**as_dict(self.method.recipe()), **variant.recipe}, entry.recipe)
         training = {**suite.training, **entry.training}
-        self.fitting = {
+        fitting = {
             "recipe": as_dict(build(Recipe, recipe, f"{where}.recipe")),
             "training": as_dict(build(TrainingConfig, training, f"{where}.training")),
         }
         if entry.weights is not None:
             recipe = as_dict(Recipe(stages=()))
-            self.fitting["recipe"] = recipe
-            self.fitting["weights"] = _weights(self.method, entry.weights, data, where)
+            fitting["recipe"] = recipe
+            fitting["weights"] = _weights(self.method, entry.weights, data, where)
         if not recipe["stages"]:  # nothing is trained, so the length of training is not in the key
-            self.fitting["training"] = as_dict(
-                TrainingConfig(validation_samples=self.fitting["training"]["validation_samples"])
+            fitting["training"] = as_dict(
+                TrainingConfig(validation_samples=fitting["training"]["validation_samples"])
             )
+        self.fitting = Settled(fitting)
         evaluating = {**suite.evaluate, **entry.evaluate}
-        self.evaluating = as_dict(build(EvaluateConfig, evaluating, f"{where}.evaluate"))
+        evaluating = as_dict(build(EvaluateConfig, evaluating, f"{where}.evaluate"))
+        self.evaluating = Settled(evaluating)
         self.backbones = [
             PlannedMethod(suite, _backbone_entry(entry, method), task, data)
             for method in self.method.requires().values()
@@ -188,7 +191,7 @@ class PlannedMethod:
         classes = (self.cls, type(task.task), *(backbone.cls for backbone in self.backbones))
         modules = (*(c.__module__ for c in classes), *roots)
         if modules not in self._versions:  # the same for every seed
-            self._versions[modules] = definitions.versions(modules)
+            self._versions[modules] = Settled(definitions.versions(modules))
         return Job(
             method=self.cls.name,
             config=self.config,

@@ -15,6 +15,15 @@ from bench.measure.questions import QUESTIONS
 NOT_IN_KEY = ("variant", "dataset_label", "protocol", "bibtex")
 
 
+class Settled(dict[str, Any]):
+    """A mapping that nobody changes any more: jobs that share it encode it once."""
+
+    @functools.cached_property
+    def text(self) -> str:
+        """As JSON, sorted."""
+        return _encoded(dict(self))
+
+
 @dataclass(frozen=True)
 class Job:
     """A fit, an evaluation or a measurement, with everything that determines its numbers.
@@ -54,10 +63,11 @@ class Job:
     @functools.cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of what determines the numbers."""
-        # as it is: `asdict` copies every setting, which takes ten times as long as the hash
-        names = (name for name in self.__dataclass_fields__ if name not in NOT_IN_KEY)
-        content = {name: getattr(self, name) for name in names}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        # as they are: `asdict` copies every setting, which takes ten times as long as the hash
+        names = (name for name in sorted(self.__dataclass_fields__) if name not in NOT_IN_KEY)
+        values = ((name, getattr(self, name)) for name in names)
+        text = ",".join(f'"{name}":{_encoded(value)}' for name, value in values)
+        text = f"{{{text}}}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
@@ -69,3 +79,10 @@ class Job:
         """The job that :meth:`describe` wrote."""
         fields = {name: description[name] for name in Job.__dataclass_fields__}
         return Job(**{**fields, "requires": tuple(fields["requires"])})
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _encoded(value: Any) -> str:
+    return value.text if isinstance(value, Settled) else _ENCODER.encode(value)

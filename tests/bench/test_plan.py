@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
-from bench.jobs.spec import NOT_IN_KEY, Job
+from bench.jobs.spec import NOT_IN_KEY, Job, Settled
 from bench.plan import expand
 from bench.suite import Suite
 
@@ -70,6 +70,8 @@ def test_a_key_is_what_it_always_was():
     )
     assert job.key == KEY
     assert Job.read(json.loads(json.dumps(job.describe()))).key == job.key
+    settled = replace(job, config=Settled(job.config), definitions=Settled(job.definitions))
+    assert settled.key == KEY and settled.describe() == job.describe()
     # by the definition, written another way
     content = {name: value for name, value in asdict(job).items() if name not in NOT_IN_KEY}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
