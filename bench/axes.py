@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.config import nearest
@@ -33,7 +33,7 @@ def varied(suite: Suite) -> Suite:
             )
     for name, axis in suite.axes.items():
         paths = [path for fields in axis.named().values() for path in fields]
-        _require_paths(paths, f"suite {suite.name}: axes.{name}")
+        _require_paths(paths, f"suite {suite.name}: axes.{name}", ("name", "variant"))
     for entry in suite.methods:
         _require_paths(entry.changes, f"suite {suite.name}: changes of {entry.shown_as}")
     methods = [line for entry in suite.methods for line in _lines(suite, entry)]
@@ -133,13 +133,13 @@ def _retrained(
         yield _changed(moved)
 
 
-def _require_paths(paths: Iterable[str], where: str) -> None:
+def _require_paths(paths: Iterable[str], where: str, also: Sequence[str] = ()) -> None:
     for path in paths:
         root, _, rest = path.partition(".")
-        if path in ("name", "variant") or (root in ROOTS and rest):
+        if path in also or (root in ROOTS and rest):
             continue
         raise InputError(
             f"{path!r} is no field of a line",
             where=where,
-            expected="name, variant, or a path below " + ", ".join(ROOTS),
+            expected=", ".join([*also, "a path below one of "]) + ", ".join(ROOTS),
         )

@@ -66,7 +66,8 @@ class MethodEntry(_Strict):
         unavailable: why nothing can be run (weights that are not at hand); tables say so.
         train_on, test_on, seeds: instead of the suite's.
         published: the paper's word for this line, where it has several of a method.
-        changes: fields by dotted path, as axes name them, that hold at every scale.
+        changes: fields by dotted path, as axes name them, that hold at every scale. What the line
+            says itself (its method, its variant) is not among them.
         base, settings: of a setting of an ablation: the line it departs from, and where it stands
             on each axis. Written by the axes.
     """

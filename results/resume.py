@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.errors import InputError
 from bench.pretrained import FOLDER
 from bench.storage.merging import merge
 from bench.store import Store
@@ -31,7 +32,10 @@ def main() -> None:
     parser.add_argument("suites", nargs="+", choices=sorted(p.name for p in REFERENCE.glob("*/")))
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     given = parser.parse_args()
-    done = merge(given.out, [REFERENCE / suite for suite in given.suites])
+    try:
+        done = merge(given.out, [REFERENCE / suite for suite in given.suites])
+    except InputError as error:
+        parser.error(str(error))
     store, kept = Store(given.out), 0
     known = set(store.jobs())
     for key, file in committed():

@@ -142,6 +142,7 @@ def test_another_method_may_be_a_setting() -> None:
         ({"axes": {"m": {"field": "config", "values": [1]}}}, "'config' is no field of a line"),
         ({"axes": {"m": {"field": "config.mm", "values": [1]}}, "ablate": ["m"]}, "unknown key"),
         ({"methods": [{"name": "modl", "changes": {"x.y": 1}}]}, "changes of modl: 'x.y' is no"),
+        ({"methods": [{"name": "modl", "changes": {"name": "mol-lr"}}]}, "'name' is no field"),
         ({"methods": [{"name": "modl", "changes": {"training.steps.x": 1}}]}, "training.steps"),
         ({"methods": [{"name": "modl", "changes": {"evaluate.samples": "x"}}]}, "samples: 'x'"),
         (
@@ -150,7 +151,7 @@ def test_another_method_may_be_a_setting() -> None:
         ),
     ],
 )
-def test_an_axis_that_leads_nowhere_is_refused(fields: dict[str, Any], words: str) -> None:
+def test_a_path_that_leads_nowhere_is_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         expand(suite(**fields))
 
