@@ -35,6 +35,7 @@ QUESTIONS = {
     "evaluations": Question("bench.measure.evaluations", "EvaluationsConfig"),
     "guarantees": Question("bench.measure.guarantees", "GuaranteesConfig"),
     "basin": Question("bench.measure.basin", "BasinConfig"),
+    "coverage": Question("bench.measure.coverage", "CoverageConfig"),
     "robustness": Question("bench.measure.robustness", "RobustnessConfig"),
     "shift": Question("bench.measure.shift", "ShiftConfig"),
     "time": Question("bench.measure.timing", "TimeConfig", alone=True),

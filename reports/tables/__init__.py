@@ -9,6 +9,7 @@ from reports.tables.bounds import bounds_table
 from reports.tables.claims import claims_table
 from reports.tables.comparison import comparison_table
 from reports.tables.cost import cost_table
+from reports.tables.coverage import coverage_table
 from reports.tables.evaluations import evaluations_table
 from reports.tables.guarantees import guarantees_table
 from reports.tables.memory import memory_table
@@ -30,6 +31,7 @@ __all__ = [
     "claims_table",
     "comparison_table",
     "cost_table",
+    "coverage_table",
     "evaluations_table",
     "guarantees_table",
     "memory_table",
@@ -52,7 +54,7 @@ def all_tables(results: SuiteResults) -> list[Table]:
         tables += [subjects_table(results), stopping_table(results)]
         tables += [ablation_table(results), comparison_table(results), stability_table(results)]
         tables += [guarantees_table(results), cost_table(results)]
-    tables += [robustness_table(results), shift_table(results)]
+    tables += [robustness_table(results), shift_table(results), coverage_table(results)]
     tables += [claims_table(results), bounds_table(results), evaluations_table(results)]
     tables += [memory_table(results), batches_table(results), time_table(results)]
     return [table for table in tables if table.rows]

@@ -18,7 +18,7 @@ from bench.suite import Suite
 from bench.suite_files import load
 from reports import write_report
 
-TABLES = ("memory", "batches", "evaluations", "claims", "robustness", "shift", "time")
+TABLES = ("memory", "batches", "evaluations", "claims", "robustness", "shift", "coverage", "time")
 TABLES += ("stability", "comparison")
 
 

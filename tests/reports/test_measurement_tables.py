@@ -26,6 +26,7 @@ from reports.tables import (
     batches_table,
     bounds_table,
     claims_table,
+    coverage_table,
     evaluations_table,
     memory_table,
     robustness_table,
@@ -37,7 +38,8 @@ from reports.tables.measured import merged
 from reports.tables.render import latex, tidy_csv
 
 LABELS = ("modl", "mol", "mol-lr", "mnm-mol")
-QUESTIONS = (*("memory", "batch-size", "evaluations", "guarantees", "robustness", "shift", "time"),)
+QUESTIONS = ("memory", "batch-size", "evaluations", "guarantees", "robustness", "shift")
+QUESTIONS += ("coverage", "time")
 MASKED = "masking: gradient is 37% off finite differences, Gaussian noise does more"
 UNSETTLED = "residual above 1 % of the displacement"
 TASK = {
@@ -157,6 +159,14 @@ def shift(label: str) -> Iterator[Made]:
         yield Made("psnr", 40.5, "evaluate", how, 1)
 
 
+def coverage(label: str) -> Iterator[Made]:
+    for sample in range(2):
+        yield Made("psnr", 28.0 + sample, "evaluate", {}, sample)
+        yield Made("psnr_seen", 29.0 + sample, "evaluate", {}, sample)
+        yield Made("unseen_error", 0.25 + 0.2 * sample, "evaluate", {}, sample)
+        yield Made("unseen_pixels", 0.3, "evaluate", {}, sample)
+
+
 def time(label: str) -> Iterator[Made]:
     for threads in (1, 4):
         for number, statistic in enumerate(("quartile 1", "median", "quartile 3")):
@@ -169,6 +179,7 @@ def time(label: str) -> Iterator[Made]:
 MAKERS = {
     **{"memory": memory, "batch-size": batch_size, "evaluations": evaluations, "time": time},
     **{"guarantees": guarantees, "robustness": robustness, "shift": shift},
+    **{"coverage": coverage},
 }
 
 
@@ -342,7 +353,7 @@ def test_bars_are_the_largest_batches_with_the_penalty(results: SuiteResults) ->
     assert "penalty included" in caption and "≥" not in caption
 
 
-def test_evaluations_shift_and_time(results: SuiteResults) -> None:
+def test_evaluations_shift_coverage_and_time(results: SuiteResults) -> None:
     found = line(evaluations_table(results), "modl")
     assert found["reconstruction, own stop: network"] == "10.5"
     assert found["reconstruction, own stop: GFLOP"] == "2.50"
@@ -353,6 +364,10 @@ def test_evaluations_shift_and_time(results: SuiteResults) -> None:
     assert moved["change [dB]: map error 5 %"] == "-2.00"
     assert moved["change [dB]: iterations ×2"] == "+0.50"  # of 40, not of the mean 35
     assert line(shift_table(results), "modl")["change [dB]: iterations ×2"] == "–"
+    holes = line(coverage_table(results), "modl")
+    assert holes["PSNR [dB]: all pixels"] == "28.50"
+    assert holes["PSNR [dB]: without them"] == "29.50"
+    assert holes["not measured: share [%]: of the squared error"] == "35.0"
     table = time_table(results)
     assert line(table, "modl")["training step [s]: 1 thread"] == "2 (1 to 3)"
     assert line(table, "modl")["slice [s]: 4 threads"] == "0.05 (0.025 to 0.075)"
@@ -379,6 +394,7 @@ def test_what_was_not_asked_has_no_table_and_no_figure(tmp_path: Path) -> None:
     assert "shift" in names
     assert not names & {
         "robustness",
+        "coverage",
         "claims",
         "bounds",
         "evaluations",
@@ -403,7 +419,8 @@ def test_many_methods_are_cut_to_the_best(tmp_path: Path) -> None:
 def test_every_format_has_the_tables(tmp_path: Path) -> None:
     root = make(tmp_path)
     report = write_report(root)
-    names = ("robustness", "shift", "claims", "bounds", "evaluations", "memory", "batches", "time")
+    names = ("robustness", "shift", "coverage", "claims", "bounds", "evaluations", "memory")
+    names += ("batches", "time")
     written = {path.name for path in report.paths}
     page = report.pages["made"].read_text()
     for name in names:
