@@ -53,7 +53,7 @@ def publish(source: Store, suite: str, target: Path, finished: bool = False) -> 
     """One suite of a results folder, as a folder of its own; ``finished``: what there is of it."""
     table = source.suites()[suite]
     keys = {line["job"] for line in table["jobs"]} - {UNAVAILABLE}
-    running = {key for key in keys if not source.finished(key)}
+    running = {key for key in keys if not (source.finished(key) or _blocked(source, key))}
     if running and not finished:
         sys.exit(f"{suite}: {len(running)} jobs have not finished (see --finished)")
     table = {**table, "jobs": [line for line in table["jobs"] if line["job"] not in running]}
@@ -87,6 +87,12 @@ def publish(source: Store, suite: str, target: Path, finished: bool = False) -> 
 def _no_table(folder: str, names: Iterable[str]) -> list[str]:
     """Rows are there as Parquet; as text they are megabytes."""
     return [name for name in names if not name.endswith(".csv") or name == "rows.csv"]
+
+
+def _blocked(source: Store, key: str) -> bool:
+    """Whether the training failed that the job is of: a line that tables have to show."""
+    result = source.result(key)
+    return result is not None and result.status == "blocked"
 
 
 def publish_checkpoints(source: Store, suite: str, folder: Path) -> None:

@@ -2,8 +2,7 @@
 
 Coil maps that calibration leaves empty outside the head, or a scanner's round field of view: pixels
 there have no part in ``A x``, so that no data consistency holds them. What stands there is the
-method's alone: zero for SENSE and for gradients that start at ``A^H y``, and ``D(x) = x`` for a
-fixed point, biases of its network included.
+method's alone: zero for SENSE, and for MOL a fixed point of its network, biases included.
 """
 
 from __future__ import annotations
