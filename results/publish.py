@@ -60,10 +60,11 @@ def publish(source: Store, suite: str, target: Path, finished: bool = False) -> 
     keys -= running
     results = SuiteResults(load_folder(source.root), suite)
     hidden = {label for label in results.tasks if not pictures_allowed(results, label)}
+    first = results.train_seeds[:1]
     shown = {
         line["job"]
-        for line in table["jobs"]
-        if line["test_task"] not in hidden and not line["settings"]  # of ablations, numbers
+        for line in table["jobs"]  # of ablations and later seeds, numbers
+        if line["test_task"] not in hidden and not line["settings"] and line["train_seed"] in first
     }
     with tempfile.TemporaryDirectory() as scratch:
         copy = Store(Path(scratch) / "copy")

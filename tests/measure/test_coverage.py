@@ -81,19 +81,10 @@ def test_sense_leaves_what_no_coil_sees_at_zero() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [("mri-multicoil", {"size": 32, "coils": 2}), ("superres", {}), ("ct", {"size": 24})],
-)
-def test_pixels_are_measured_where_columns_of_the_operator_are_not_zero(
-    name: str, config: dict[str, Any]
-) -> None:
-    task = bench.create_task(name, **config)
+@pytest.mark.parametrize("task", [holed(), bench.create_task("ct", size=24)], ids=["holed", "ct"])
+def test_pixels_are_measured_where_columns_of_the_operator_are_not_zero(task: Any) -> None:
     batch = task.batch("test", [0])
     shape = batch.x.shape
-    if batch.x.numel() > 2500:
-        assert bool(measured_pixels(batch).all())  # an anti-aliased resize reads every pixel
-        return
     columns = torch.eye(batch.x.numel()).view(-1, *shape[1:])
     norms = torch.stack([batch.physics.A(one.unsqueeze(0)).norm() for one in columns])
     assert torch.equal(measured_pixels(batch), (norms > 0).view(shape))
