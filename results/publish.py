@@ -98,25 +98,37 @@ def _blocked(source: Store, key: str) -> bool:
 
 def publish_checkpoints(source: Store, suite: str, folder: Path) -> None:
     """The fits of the first seed, under their methods' names, each with its card."""
-    folder.mkdir(parents=True, exist_ok=True)
     loaded = load_folder(source.root)
     results = SuiteResults(loaded, suite)
     terms = {
         title: part for titles, parts in licences(results) for title in titles for part in parts
     }
-    for line in source.suites()[suite]["jobs"]:
-        job = source.read_job(line["job"]) if line["kind"] in ("fit", "backbone") else {}
-        steps = job.get("settings", {}).get("recipe", {}).get("stages")
-        if not steps or line["train_seed"] != min(results.train_seeds):
-            continue
-        file = folder / f"{job['method']}.safetensors"
-        shutil.copyfile(source.checkpoint(line["job"]), file)
-        task = results.tasks[line["train_task"]]
-        licence = terms[task.title]
-        finals = {m: v for (key, m), v in loaded.finals.items() if key == line["job"]}
-        card = _card(file, line["job"], job, finals, f"{licence.name}. Terms: {licence.terms}")
+    fits = _first_fits(source, suite, min(results.train_seeds))
+    folder.mkdir(parents=True, exist_ok=True)
+    for method, line in fits.items():
+        key, job = line["job"], source.read_job(line["job"])
+        file = folder / f"{method}.safetensors"
+        shutil.copyfile(source.checkpoint(key), file)
+        licence = terms[results.tasks[line["train_task"]].title]
+        finals = {m: v for (found, m), v in loaded.finals.items() if found == key}
+        card = _card(file, key, job, finals, f"{licence.name}. Terms: {licence.terms}")
         file.with_suffix(".md").write_text(card)
         print(file)
+
+
+def _first_fits(source: Store, suite: str, seed: int) -> dict[str, dict[str, Any]]:
+    """By method, the line of the one training of this seed that ended well and has steps."""
+    fits: dict[str, dict[str, Any]] = {}
+    for line in source.suites()[suite]["jobs"]:
+        trains = line["kind"] in ("fit", "backbone") and line["train_seed"] == seed
+        if not trains or not source.checkpoint(line["job"]).exists():
+            continue
+        job = source.read_job(line["job"])
+        if not job.get("settings", {}).get("recipe", {}).get("stages"):
+            continue
+        if fits.setdefault(job["method"], line)["job"] != line["job"]:
+            sys.exit(f"{suite}: two trainings of {job['method']}: one checkpoint is kept of each")
+    return fits
 
 
 def _card(file: Path, key: str, job: dict[str, Any], finals: dict[str, float], data: str) -> str:
