@@ -196,12 +196,16 @@ def test_children_of_a_failed_fit_are_blocked(write_suite, tmp_path):
     def explode(content):
         content["methods"] = [content["methods"][2], "zero-filled"]
         content["methods"][0]["recipe"] = {"learning_rate": 1e30, "clip_value": None}
+        content["training"] = {**content["training"], "log_every": 1}
 
     run("run", write_suite(explode), "--out", tmp_path / "out", code=1)
     jobs = bench.load_jobs(tmp_path / "out")
     statuses = jobs.groupby("method").status.apply(list).to_dict()
     assert sorted(statuses["modl"]) == ["blocked", "blocked", "diverged"]
     assert set(statuses["zero-filled"]) == {"ok"}
+    rows = bench.load_rows(tmp_path / "out")  # the curve up to where it diverged
+    losses = rows[rows.job.isin(jobs.job[jobs.status == "diverged"])]
+    assert list(losses[losses.metric == "train_loss"].step) == [1]
 
 
 @pytest.mark.parametrize(
