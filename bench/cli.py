@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench import cli_data, cli_measure, cli_regression, cli_store, cli_suites
-from bench.cli_options import Data, Plugins, add_plugins, check_device
-from bench.cli_run import (
+from bench.commands import data, measure, regression, store, suites
+from bench.commands.options import Data, Plugins, add_plugins, check_device
+from bench.commands.run import (
     Account,
     AsJson,
     Deterministic,
@@ -30,7 +30,7 @@ from bench.cli_run import (
     engine_for,
     run_plans,
 )
-from bench.cli_suites import (
+from bench.commands.suites import (
     AddMethod,
     Asked,
     Device,
@@ -107,8 +107,8 @@ def run(
     raise typer.Exit(0 if ok else 1)
 
 
-app.command()(cli_suites.plan)
-app.command()(cli_suites.status)
+app.command()(suites.plan)
+app.command()(suites.status)
 
 
 @app.command()
@@ -210,11 +210,11 @@ def import_weights(
     out.print(f"{output}: {created.name}, {count:,} numbers", highlight=False, markup=False)
 
 
-app.add_typer(cli_data.data, name="data")
-app.command()(cli_data.evaluate)
-app.command()(cli_measure.memory)
-app.command()(cli_measure.profile)
-app.command()(cli_regression.check)
+app.add_typer(data.data, name="data")
+app.command()(data.evaluate)
+app.command()(measure.memory)
+app.command()(measure.profile)
+app.command()(regression.check)
 
 
 @app.command()
@@ -238,7 +238,7 @@ def new(
     )
 
 
-for command in (cli_store.doctor, cli_store.compact, cli_store.merge):
+for command in (store.doctor, store.compact, store.merge):
     app.command()(command)
 
 

@@ -6,8 +6,8 @@ import typing
 from typing import Any
 
 from bench import registry
-from bench.suite import MethodEntry
-from bench.suite_files import load_all, shipped
+from bench.planning.suite import MethodEntry
+from bench.planning.suite_files import load_all, shipped
 
 Entry = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import rich.progress
 from rich.console import Console
 
-from bench.plan import Plan
+from bench.planning.plan import Plan
 from bench.printable import printable
 from bench.runner import Outcome, State
 from bench.status import shown_name

@@ -15,12 +15,12 @@ from bench.engines.process import Placement
 from bench.environment import device_class
 from bench.errors import InputError
 from bench.jobs.work import work
-from bench.plan import Plan, expand
-from bench.plan_measurements import Machine
+from bench.planning.measurements import Machine
+from bench.planning.plan import Plan, expand
+from bench.planning.suite import ScaleName
+from bench.planning.suite_files import load
 from bench.storage.files import remove_leftovers
 from bench.store import Result, Store
-from bench.suite import ScaleName
-from bench.suite_files import load
 
 DEFAULT_ROOT = Path("results/runs")
 

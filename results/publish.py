@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.pretrained import FOLDER
+from bench.planning.pretrained import FOLDER
 from bench.storage.compaction import compact
 from bench.store import UNAVAILABLE, Store, existing
 from bench.weights import CHECKPOINTS

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import InputError
-from bench.pretrained import FOLDER
+from bench.planning.pretrained import FOLDER
 from bench.storage.merging import merge
 from bench.store import Store
 from bench.weights import CHECKPOINTS

@@ -12,10 +12,10 @@ import bench
 from bench import registry
 from bench.errors import InputError
 from bench.measure.questions import QUESTIONS
-from bench.plan import expand
-from bench.plan_measurements import Machine
-from bench.suite import Suite
-from bench.suite_files import load
+from bench.planning.measurements import Machine
+from bench.planning.plan import expand
+from bench.planning.suite import Suite
+from bench.planning.suite_files import load
 from reports import write_report
 
 TABLES = ("memory", "batches", "evaluations", "claims", "robustness", "shift", "coverage", "time")

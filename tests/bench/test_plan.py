@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from bench.jobs.spec import NOT_IN_KEY, Job, Settled
-from bench.plan import expand
-from bench.suite import Suite
+from bench.planning.plan import expand
+from bench.planning.suite import Suite
 
 SECONDS = 2.0  # of one processor, for ten thousand jobs
 

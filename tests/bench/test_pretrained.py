@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from bench.errors import InputError
-from bench.plan import expand
-from bench.pretrained import FOLDER
+from bench.planning.plan import expand
+from bench.planning.pretrained import FOLDER
+from bench.planning.suite_files import load
 from bench.storage.frames import load_jobs
-from bench.suite_files import load
 from bench.weights import CHECKPOINTS
 
 LARGEST = 10e6  # bytes of all checkpoints

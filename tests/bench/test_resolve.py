@@ -9,11 +9,11 @@ import pytest
 
 from bench.config import merged
 from bench.errors import InputError
-from bench.plan import expand
+from bench.planning.plan import expand
+from bench.planning.resolve import resolved, with_named_methods
+from bench.planning.suite import Suite
+from bench.planning.suite_files import load, load_all, shipped
 from bench.registry import method_class, methods
-from bench.resolve import resolved, with_named_methods
-from bench.suite import Suite
-from bench.suite_files import load, load_all, shipped
 
 TASK = {"task": "mri-multicoil", "config": {"size": 64, "coils": 4}}
 
@@ -227,7 +227,7 @@ def test_released_weights_keep_their_size() -> None:
 
 def test_every_scale_knows_every_method_that_has_a_width() -> None:
     """A new method joins every suite: at its full width it would take hours there."""
-    from bench.scales import scaled
+    from bench.planning.scales import scaled
 
     wide = [n for n, c in methods().items() if "width" in c.Config.__dataclass_fields__]
     for scale in ("smoke", "small"):

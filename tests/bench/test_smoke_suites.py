@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.planning.suite_files import load, shipped
 from bench.storage.frames import load_jobs
-from bench.suite_files import load, shipped
 
 # collections; released weights need data; checkpoints that ci has already; a search says its steps
 OTHERWISE = (

@@ -6,8 +6,8 @@ import pytest
 
 from bench.definitions import changed
 from bench.errors import InputError
-from bench.plan import expand
-from bench.suite_files import load, load_all, shipped
+from bench.planning.plan import expand
+from bench.planning.suite_files import load, load_all, shipped
 
 
 def keys(path, **options):

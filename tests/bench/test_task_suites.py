@@ -9,8 +9,8 @@ import pytest
 import bench
 from bench import registry
 from bench.objective import batch_psnr
-from bench.plan import expand
-from bench.suite_files import load
+from bench.planning.plan import expand
+from bench.planning.suite_files import load
 from reports import write_report
 
 

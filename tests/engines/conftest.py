@@ -13,9 +13,9 @@ import pytest
 from bench.engines import local
 from bench.engines.process import JobProcess, Placement
 from bench.jobs.spec import Job
-from bench.plan import expand
+from bench.planning.plan import expand
+from bench.planning.suite import Suite
 from bench.store import Result, Store
-from bench.suite import Suite
 
 NOTHING = Suite(
     name="nothing",

@@ -13,9 +13,9 @@ from bench.engines.local import PROCESS_BYTES, LocalEngine, Memory
 from bench.engines.process import LOG_KEPT, LOG_LIMIT, Placement
 from bench.jobs.memory import predicted_bytes
 from bench.jobs.spec import Job
-from bench.plan import expand
+from bench.planning.plan import expand
+from bench.planning.suite import Suite
 from bench.store import Store
-from bench.suite import Suite
 from tests.engines.conftest import NOTHING, OK, Script, place
 
 Jobs = Callable[[int], list[Job]]

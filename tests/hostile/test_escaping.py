@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import bench.cli_data
+import bench.commands.data
 from bench.errors import InputError
 from bench.printable import printable
 from bench.store import Result
@@ -104,8 +104,8 @@ def test_errors_and_lines_of_commands_get_no_orders(
     message = str(InputError(f"what {CONTROL}", where=f"file{RED}\n", expected=TURNED))
     assert message.isprintable() and r"\x1b[31m" in message and r"\u202e" in message
     assert len(str(InputError("x" * 10**6))) < 2100
-    monkeypatch.setattr(bench.cli_data, "out", Console())
-    bench.cli_data._line(f"left out: {CONTROL}")
+    monkeypatch.setattr(bench.commands.data, "out", Console())
+    bench.commands.data._line(f"left out: {CONTROL}")
     shown = capsys.readouterr().out
     assert shown.strip() and not any(sign in shown for sign in SIGNS)
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from bench import safe_yaml
 from bench.data.contained import below, contained
 from bench.errors import InputError
+from bench.planning.suite import Suite
+from bench.planning.suite_files import parse
 from bench.printable import printable
-from bench.suite import Suite
-from bench.suite_files import parse
 from bench.text_input import parse_json
 from tests.hostile.valid import KINDS, SUITE, place
 

@@ -15,10 +15,10 @@ from bench.data.layouts import LAYOUTS
 from bench.data.prepared import Prepared, differing, read_manifest
 from bench.errors import InputError
 from bench.labelled import read_results
+from bench.planning.suite import Collection, Suite
+from bench.planning.suite_files import parse
 from bench.registry import create_task
 from bench.store import Result, Store
-from bench.suite import Collection, Suite
-from bench.suite_files import parse
 from bench.weights import weights_path
 from reports.folder import load_folder
 

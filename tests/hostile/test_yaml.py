@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench import safe_yaml
-from bench.cli_measure import parse_fields
+from bench.commands.measure import parse_fields
 from bench.errors import InputError
 from bench.golden import TOLERANCES, read_tolerances
-from bench.suite_files import read_yaml
+from bench.planning.suite_files import read_yaml
 
 LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)

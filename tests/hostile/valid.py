@@ -26,7 +26,7 @@ from bench.data.readers import (
 )
 from bench.data.splits import load_split
 from bench.golden import COLUMNS, ROWS, TOLERANCES, read_rows, read_tolerances
-from bench.suite_files import load_all
+from bench.planning.suite_files import load_all
 from bench.weights import load_method, read_tensors
 
 

@@ -19,7 +19,7 @@ from werkzeug.test import Client
 
 import bench
 from bench import cli
-from bench.cli_measure import parse_fields
+from bench.commands.measure import parse_fields
 from bench.errors import InputError
 from bench.measure import profile
 from bench.measure.profile import Profile, ProfileConfig, costliest, profile_method

@@ -15,9 +15,9 @@ from bench.measure.attack import THREATS, AttackConfig, Attacker, measurement_su
 from bench.measure.question import Measured
 from bench.measure.robustness import RobustnessConfig
 from bench.operators.norms import sample_norms
-from bench.plan import expand
-from bench.suite import Suite
-from bench.suite_files import load
+from bench.planning.plan import expand
+from bench.planning.suite import Suite
+from bench.planning.suite_files import load
 from tests.measure.toys import HalfHidden, Linear, Rounded, ToyTask, subject
 
 DEFAULT = AttackConfig()

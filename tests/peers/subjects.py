@@ -7,10 +7,10 @@ from torch import Tensor
 
 import bench
 from bench.operators import MultiCoilMRI
-from bench.plan import expand
+from bench.planning.plan import expand
+from bench.planning.suite_files import load
 from bench.reconstructor import Reconstructor
 from bench.registry import create_method
-from bench.suite_files import load
 from bench.task import Batch
 from bench.weights import CHECKPOINTS, load_checkpoint
 

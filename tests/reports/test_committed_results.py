@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 import bench
-from bench.pretrained import FOLDER
+from bench.planning.pretrained import FOLDER
+from bench.planning.suite_files import load
 from bench.store import Store, load_suites
-from bench.suite_files import load
 from bench.weights import CHECKPOINTS
 from reports import write_report
 

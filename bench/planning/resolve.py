@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.axes import varied, with_changes
 from bench.config import nearest
 from bench.errors import InputError
-from bench.pretrained import with_pretrained
+from bench.planning.axes import varied, with_changes
+from bench.planning.pretrained import with_pretrained
+from bench.planning.roles import with_data
+from bench.planning.scales import scaled
+from bench.planning.suite import MethodEntry, ScaleName, Suite
 from bench.reconstructor import Reconstructor
 from bench.registry import methods, tasks
-from bench.roles import with_data
-from bench.scales import scaled
-from bench.suite import MethodEntry, ScaleName, Suite
 
 
 def resolved(

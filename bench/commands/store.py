@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.cli_options import Data
+from bench.commands.options import Data
 from bench.errors import InputError
 from bench.printable import printable
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.cli_suites import print_left_out
+from bench.commands.suites import print_left_out
 from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.engines.contract import Engine
     from bench.engines.process import Placement
-    from bench.plan import Plan
+    from bench.planning.plan import Plan
     from bench.store import Store
 
 out = Console()
@@ -124,7 +124,7 @@ def _slurm(asked: Placing, store: Store, placement: Placement) -> Engine:
     from bench.config import build
     from bench.engines.slurm import SlurmEngine
     from bench.engines.slurm_config import SlurmConfig
-    from bench.suite_files import read_yaml
+    from bench.planning.suite_files import read_yaml
 
     if asked.workers is not None:
         expected = "parallelism in --slurm-profile"

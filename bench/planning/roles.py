@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.config import nearest
 from bench.errors import InputError
-from bench.suite import Suite, TaskEntry
-from bench.suite_files import parse, read_yaml
+from bench.planning.suite import Suite, TaskEntry
+from bench.planning.suite_files import parse, read_yaml
 
 
 class _Strict(BaseModel):

@@ -12,8 +12,8 @@ from bench.config import as_dict, build, nearest
 from bench.errors import InputError
 from bench.jobs.spec import Job
 from bench.measure.questions import QUESTIONS
-from bench.planning import OpenTask, PlannedMethod
-from bench.suite import MeasureEntry, Suite
+from bench.planning.entries import OpenTask, PlannedMethod
+from bench.planning.suite import MeasureEntry, Suite
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class TaskEntry(_Strict):
     """A task of the registry with its configuration, and a title for tables.
 
     Attributes:
-        data: role of the dataset, found in the data folder or else replaced: bench/roles.py.
+        data: role of the dataset, found in the data folder or else replaced: bench.planning.roles.
         published: the paper's column that it reproduces.
         fallback: what stands in for the paper's data; written by the role.
     """

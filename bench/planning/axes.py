@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.config import nearest
 from bench.errors import InputError
-from bench.suite import Axis, MethodEntry, Suite, TaskEntry
-from bench.suite_files import parse
+from bench.planning.suite import Axis, MethodEntry, Suite, TaskEntry
+from bench.planning.suite_files import parse
 
 ROOTS = ("config", "recipe", "training", "evaluate", "backbone", "train")
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.axes import place_of
 from bench.config import nearest
 from bench.errors import InputError
 from bench.jobs.spec import Job
-from bench.plan_measurements import ONE_CORE, Fitted, Machine, measurements
-from bench.planning import OpenTask, PlannedMethod
+from bench.planning.axes import place_of
+from bench.planning.entries import OpenTask, PlannedMethod
+from bench.planning.measurements import ONE_CORE, Fitted, Machine, measurements
+from bench.planning.resolve import resolved
+from bench.planning.suite import MethodEntry, ScaleName, Suite
 from bench.registry import method_class
-from bench.resolve import resolved
 from bench.store import UNAVAILABLE
-from bench.suite import MethodEntry, ScaleName, Suite
 
 
 @dataclass(frozen=True)

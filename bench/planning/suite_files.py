@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from bench import safe_yaml
 from bench.config import nearest
 from bench.errors import InputError
-from bench.suite import Collection, Suite
+from bench.planning.suite import Collection, Suite
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
+from bench.commands.options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
+from bench.planning.suite import ScaleName
 from bench.printable import printable
-from bench.suite import ScaleName
 
 out = Console()
 err = Console(stderr=True)
@@ -146,10 +146,10 @@ class Asked:
 def planned(asked: Asked) -> tuple[Path, list[Any]]:
     """The usual results folder and a plan for each suite. Raises InputError for wrong options."""
     from bench.environment import device_class
-    from bench.plan import expand
-    from bench.plan_measurements import Machine
+    from bench.planning.measurements import Machine
+    from bench.planning.plan import expand
+    from bench.planning.suite_files import load_all
     from bench.runner import DEFAULT_ROOT
-    from bench.suite_files import load_all
 
     check_device(asked.device, here=False)  # jobs may be placed elsewhere
     check_data(asked.data)

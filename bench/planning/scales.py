@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.config import merged
+from bench.planning.suite import MethodEntry, ScaleName, Suite
+from bench.planning.suite_files import parse, read_yaml
 from bench.registry import method_class
-from bench.suite import MethodEntry, ScaleName, Suite
-from bench.suite_files import parse, read_yaml
 
 
 class _Strict(BaseModel):

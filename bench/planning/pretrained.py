@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.suite import MethodEntry, Suite, WeightsEntry
+from bench.planning.suite import MethodEntry, Suite, WeightsEntry
 from bench.weights import CHECKPOINTS, SHIPPED
 
 FOLDER, DATA = "reference", "phantom"  # whence they are, and what they were trained on

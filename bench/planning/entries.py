@@ -13,6 +13,7 @@ from bench.errors import InputError
 from bench.jobs.evaluate import EvaluateConfig
 from bench.jobs.spec import Job, Settled
 from bench.measure.questions import QUESTIONS
+from bench.planning.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
 from bench.reconstructor import Recipe, Reconstructor
 from bench.registry import (
     create_task,
@@ -21,7 +22,6 @@ from bench.registry import (
     task_class,
     variant_of,
 )
-from bench.suite import MethodEntry, Suite, TaskEntry, WeightsEntry
 from bench.task import Split, Task
 from bench.training import TrainingConfig
 from bench.weights import layout_of, load_released, weights_path

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli_options import Data, Plugins, add_plugins, check_data, check_device
+from bench.commands.options import Data, Plugins, add_plugins, check_data, check_device
 from bench.errors import InputError
 from bench.printable import printable
 
