@@ -33,6 +33,8 @@ from methods.equilibrium_method import (
 )
 
 PICARD = SolverConfig(method="picard", tol=2e-4, max_iter=200, keep="last")
+# steps are smaller than MOL's: to the same distance, more of them and a tighter tolerance
+SHORT = SHORT_SOLVERS.changed(tol=2e-4, max_iter=40)
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ class MnMMOLConfig(EquilibriumMethodConfig):
 
     Attributes:
         axes: 2 for images, 3 for series and volumes, with convolutions of 3x3x3.
-        step_size: ``γλ`` of the gradient step.
+        step_size: ``γλ`` of either splitting.
         splitting: the published ``gradient`` step, or MOL's (``proximal``), which solves with the
-            data term and has the same fixed point; the guarantee covers the gradient step only.
+            data term and has the same fixed point. The paper's guarantee covers the gradient step;
+            where F is a gradient, the proximal one converges under the same constraint at step
+            sizes up to 1.
         m: monotonicity of ``Q = A^H A + F/λ`` wanted in the ball: ``Lip(I - Q) <= 1 - m``.
         delta: radius of the ball around the fixed point, relative to its norm.
         lam: initial gain of the network (not a data weight: ``γ = step_size / λ``); learned as it
@@ -105,24 +109,25 @@ class MnMMOL(EquilibriumMethod):
     config: MnMMOLConfig
     variants: ClassVar = {
         "published": Variant(),
-        # not the authors': MOL's splitting, Anderson, contractive before training
+        # not the authors': MOL's splitting, Anderson, within the constraint before training
         "stable": Variant(
             config={
                 "splitting": "proximal",
-                "m": 0.08,
-                "lam": 20.0,
+                "step_size": 1.0,
+                "lam": 4.0,
                 "lam_exponential": True,
                 "skip": 0.1,
                 "output_scale": 0.1,
                 "start_iterations": 10,
                 "estimate_steps": 5,
-                "equilibrium": SHORT_SOLVERS,
-                "loose_tol": 1e-2,
+                "equilibrium": SHORT,
+                "loose_tol": 1e-3,
             },
             recipe={
                 "loss": "complex",
                 "learning_rate": 1e-3,
                 "group_rates": {"lam": 1e-2},
+                "penalty_weight": 0.1,
                 "warmup_steps": 20,
                 "schedule": "cosine",
                 "clip_norm": 1.0,
@@ -178,11 +183,11 @@ class MnMMOL(EquilibriumMethod):
         if config.splitting == "gradient":
             moved = self.displacement(x, physics) + adjoint
             return (1 - config.step_size) * x + config.step_size * moved
-        lam = self.gain()
+        weight = config.step_size
         return solve_normal_equations(
             physics,
-            x - self.score(x) + lam * adjoint,
-            lam,
+            x - weight / self.gain() * self.score(x) + weight * adjoint,
+            weight,
             1.0,
             x0=x,
             tol=config.cg_tol,
@@ -196,8 +201,8 @@ class MnMMOL(EquilibriumMethod):
 
     def reference(self) -> Self:
         """MOL's splitting at step size 1, solves to 1e-4 of the step: the same fixed point."""
-        config = replace(self.config, splitting="proximal", cg_iterations=200, cg_tol=1e-4)
-        return self.view(config=config)
+        view = replace(self.config, splitting="proximal", step_size=1.0)
+        return self.view(config=replace(view, cg_iterations=200, cg_tol=1e-4))
 
     def claims(self) -> Claims:
         """For ``L[I - Q] <= 1 - m`` in the ball; the rate is the gradient map's."""

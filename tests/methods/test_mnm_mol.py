@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import bench
+from bench.measure.lipschitz import estimate
 from bench.operators import MultiCoilMRI
 from bench.problems import random_problem
 from bench.reconstructor import TrainingState
@@ -107,6 +108,64 @@ def test_contraction_and_robustness(create: Any, dense: Any, kind: str) -> None:
             moved = (method.reconstruct(p.y + delta, p.physics).image - clean).norm()
             assert moved <= scale / m * (1 + 1e-8)
             assert float(moved) == pytest.approx(scale * float(singular[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0])
+def test_mols_splitting_converges_where_the_constraint_holds(
+    create: Any, dense: Any, step_size: float
+) -> None:
+    """``I - (I + γλ A^H A)^-1 (I - γF) = (I + γλ A^H A)^-1 γλ Q``, of eigenvalues in
+    ``[γλm/(1 + γλ), γλ(2 - m)]`` for symmetric F; λ = 30 would have it diverge at γ = 1.
+    """
+    p, m, lam = problem(), 0.05, 30.0
+    operator, size = dense(p.physics, p.x), p.x.numel()
+    seeded = torch.Generator().manual_seed(3)
+    basis = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=seeded))[0]
+    g = basis @ torch.diag(torch.linspace(m - 1, 1 - m, size, dtype=torch.float64)) @ basis.T
+    method = create("mnm-mol", **SMALL, lam=lam, m=m, step_size=step_size, splitting="proximal")
+    method.network = Displacement(operator, lam, g)
+    iteration = method.iteration(p.y, p.physics)
+    jacobian = torch.autograd.functional.jacobian(iteration, p.x).reshape(size, size)
+    eigenvalues = torch.linalg.eigvals(jacobian.detach()).real
+    assert float(eigenvalues.max()) <= 1 - step_size * m / (1 + step_size) + 1e-9
+    assert float(eigenvalues.min()) >= 1 - step_size * (2 - m) - 1e-9
+    with torch.no_grad():
+        image = method.reconstruct(p.y, p.physics).image.flatten()
+    truth = torch.linalg.solve(
+        torch.eye(size, dtype=torch.float64) - g, operator.matrix.T @ p.y.flatten()
+    )
+    assert (image - truth).norm() <= 1e-8 * truth.norm()
+
+
+@pytest.mark.parametrize("splitting", ["gradient", "proximal"])
+def test_only_the_ratio_of_score_and_gain_matters(create: Any, splitting: str) -> None:
+    """F and λ ten times as large leave every iterate as it is, and the constraint too."""
+    p = problem((12, 12))
+    options = {**SMALL, "splitting": splitting, "step_size": 0.7}
+    small = create("mnm-mol", **options, lam=2.0, skip=0.5)
+    large = create("mnm-mol", **options, lam=20.0, skip=5.0)
+
+    class Louder(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 10 * small.network(x)
+
+    large.network = Louder()
+    with torch.no_grad():
+        steps = [method.iteration(p.y, p.physics)(p.x) for method in (small, large)]
+    torch.testing.assert_close(*steps, rtol=1e-10, atol=1e-12)
+
+
+def test_the_stable_variant_starts_within_its_constraint() -> None:
+    """Before training, by the Jacobian's norm; its iteration then meets its tolerance."""
+    task = bench.create_task("mri-multicoil", size=32, coils=4)
+    torch.manual_seed(0)
+    method = bench.create_method("mnm-mol", task=task, variant="stable", width=32)
+    batch = task.batch("validation", [0, 1])
+    with torch.no_grad():
+        result = method.reconstruct(batch.y, batch.physics)
+    assert bool(result.traces[0].converged.all())
+    norm = estimate("jacobian", method.probes(result, batch.y, batch.physics))
+    assert float(norm.max()) <= method.claims().threshold
 
 
 # ---------------------------------------------------------------------- the penalty
