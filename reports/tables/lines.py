@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports.suite_results import Line, Outcome, SuiteResults
@@ -57,6 +58,24 @@ def tidy(
         "not_finite": outcome.missing,
         "status": outcome.status or "ok",
     }
+
+
+def reserved_row(
+    names: Sequence[Cell], numbers: Sequence[Cell], outcomes: Sequence[Outcome]
+) -> list[Cell]:
+    """A line of a table, each number followed by what it leaves out.
+
+    What all of them leave out is said once, beside the line's name.
+    """
+    notes = [
+        "" if cell.sort is None else reservation(outcome)
+        for cell, outcome in zip(numbers, outcomes, strict=True)
+    ]
+    shared = {note for cell, note in zip(numbers, notes, strict=True) if cell.sort is not None}
+    if len(shared) == 1 and any(notes):
+        return [replace(names[0], text=names[0].text + shared.pop()), *names[1:], *numbers]
+    told = [replace(cell, text=cell.text + note) for cell, note in zip(numbers, notes, strict=True)]
+    return [*names, *told]
 
 
 def reservation(outcome: Outcome) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reports.suite_results import CONVERGED, OWN_STOP, Outcome, SuiteResults
 from reports.tables.captions import data_caption, spread_caption
-from reports.tables.lines import reservation, stub, stub_headings, tidy
+from reports.tables.lines import reserved_row, stub, stub_headings, tidy
 from reports.tables.table import Cell, Table, count, number, scientific
 
 STOPPING: Sequence[tuple[str, str, Callable[[float | None], str]]] = (
@@ -34,7 +34,10 @@ def stopping_table(results: SuiteResults) -> Table:
             if not _iterates(pairs):
                 direct.append(results.label(line))
                 continue
-            rows.append([Cell(task.label), *stub(results, line), *_stopping_cells(pairs)])
+            shown = [outcome for metric, *_ in STOPPING for outcome in pairs[metric]]
+            shown.append(pairs["converged"][0])
+            told = reserved_row(stub(results, line), _stopping_cells(pairs), shown)
+            rows.append([Cell(task.label), *told])
             records += [
                 tidy(results, line, task.label, metric, condition, outcome)
                 for metric, pair in pairs.items()
@@ -75,8 +78,7 @@ def _stopping_cells(pairs: Mapping[str, tuple[Outcome, Outcome]]) -> list[Cell]:
     for metric, _, show in STOPPING:
         for outcome in pairs[metric]:
             mean = outcome.summary.mean if outcome.summary else None
-            note = reservation(outcome) if mean is not None else ""
-            cells.append(Cell(show(mean) + note, sort=mean))
+            cells.append(Cell(show(mean), sort=mean))
     own = pairs["psnr"][0]
     if own.summary is None and own.status:
         cells[0] = Cell(own.status, failed=True)

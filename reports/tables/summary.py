@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.statistics import MIN_SUBJECTS
 from reports.suite_results import OWN_STOP, Outcome, SuiteResults
 from reports.tables.captions import data_caption, flags_caption, spread_caption
-from reports.tables.lines import METRICS, RANKED, identity, reservation, stub, stub_headings, tidy
+from reports.tables.lines import METRICS, RANKED, identity, reserved_row, stub, stub_headings, tidy
 from reports.tables.table import NONE, Cell, Table
 
 
@@ -31,7 +31,8 @@ def summary_table(results: SuiteResults) -> Table:
             _summary_cell(outcomes[line, task.label, metric], metric, best[task.label, metric])
             for task, metric in places
         ]
-        rows.append([*stub(results, line), *cells])
+        row = [outcomes[line, task.label, metric] for task, metric in places]
+        rows.append(reserved_row(stub(results, line), cells, row))
     bold = "Bold: highest mean in its column, without a test of significance."
     evaluations = "nFE: network evaluations a slice, forward."
     return Table(
@@ -79,7 +80,7 @@ def _summary_cell(outcome: Outcome, metric: str, best: str | None) -> Cell:
     is_best = whole and text == best
     if outcome.summary.std is not None and metric in RANKED:
         text += f" ± {show(outcome.summary.std)}"
-    return Cell(text + reservation(outcome), best=is_best, sort=outcome.summary.mean)
+    return Cell(text, best=is_best, sort=outcome.summary.mean)
 
 
 def subjects_table(results: SuiteResults) -> Table:
