@@ -117,6 +117,16 @@ def test_a_seed_that_failed_is_told_and_wins_nothing(synthetic: Synthetic, tmp_p
     assert not cell.best
 
 
+def test_what_a_whole_line_leaves_out_is_said_once(synthetic: Synthetic, tmp_path: Path) -> None:
+    seeds = type(synthetic)(tmp_path, seeds=(0, 1)).write()
+    seeds.store.write_result("fit1s1", Result("diverged", "nan"))
+    for task in ("4x", "acquired"):
+        seeds.store.write_result(f"evaluate1s1{task}", Result("blocked"))
+    table = summary_table(SuiteResults(load_folder(tmp_path), "small"))
+    label = "modl (1 of 2 seeds; blocked: fit diverged)"
+    assert all("seeds" not in cell.text and not cell.best for cell in cells(table, label))
+
+
 def test_values_that_are_not_finite_are_counted(synthetic: Synthetic, tmp_path: Path) -> None:
     broken = type(synthetic)(tmp_path).write()
     path = broken.store.folder("evaluate1s04x") / "rows.jsonl"
