@@ -165,11 +165,12 @@ class SuiteResults:
         return tuple(sorted({e.train_seed for e in self.entries if e.train_seed is not None}))
 
     def seeds_of(self, line: Line) -> tuple[int, ...]:
-        """Training seeds that the line was asked for; all of the suite's where nothing is trained.
+        """Training seeds that the line is tested with; all of the suite's where nothing is trained.
 
-        Lines may have fewer than the suite.
+        Lines may have fewer than the suite. What is measured without a fit does not count.
         """
-        own = {e.train_seed for e in self.entries if self.line_of(e) == line}
+        tested = (e for e in self.entries if e.kind == "evaluate" and self.line_of(e) == line)
+        own = {e.train_seed for e in tested}
         return tuple(sorted(seed for seed in own if seed is not None))
 
     def label(self, line: Line) -> str:
