@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports.suite_results import SuiteResults
 from reports.tables.captions import data_caption, spread_caption
-from reports.tables.lines import reservation, stub, stub_headings, tidy
+from reports.tables.lines import reserved_row, stub, stub_headings, tidy
 from reports.tables.table import NONE, Cell, Table, number, scientific
 
 FIDELITY = "data_fidelity"
@@ -41,8 +41,9 @@ def guarantees_table(results: SuiteResults) -> Table:
                     cells.append(Cell(NONE))
                     continue
                 text = scientific(mean) if metric == FIDELITY else number(mean, 3)
-                cells.append(Cell(text + reservation(outcome), sort=mean))
-            rows.append([Cell(task.label), *stub(results, line), *cells])
+                cells.append(Cell(text, sort=mean))
+            told = reserved_row(stub(results, line), cells, list(outcomes.values()))
+            rows.append([Cell(task.label), *told])
             records += [
                 tidy(results, line, task.label, metric, "{}", outcome)
                 for metric, outcome in outcomes.items()

@@ -90,6 +90,12 @@ def test_what_results_say_of_the_open_questions_follows_from_the_tables():
     brain = means("reference-brain", "4x") - means("reference-brain", "4x", **end)
     capped = means("reference-brain", "8x", **end) - means("reference-brain", "8x")
     assert abs(means("reference-phantom", "8x", **end)["mnm-mol"] - far["modl"]) < 0.1
+    rows = bench.load_rows(REFERENCE / "reference-phantom")
+    rows = rows[(rows.metric == "train_seconds") & (rows.train_seed == 0)]
+    seconds = rows.set_index("method").value
+    claims = pd.read_csv(REFERENCE / "reference-phantom" / "tables" / "claims.csv")
+    acts = claims[(claims.method == "mnm-mol") & (claims.metric == "penalty_acts")]["mean"].item()
+    assert acts == 0.25  # "a quarter of the training images"
     ours, papers = ("reference-phantom", "4x"), ("memory", "brain")
     bounds = {json.loads(c)["formula"]: v for c, v in measured("bound").items()}
     for claim in (
@@ -101,6 +107,7 @@ def test_what_results_say_of_the_open_questions_follows_from_the_tables():
         f"and MnM-MOL {lost['mnm-mol']:.1f}; at 8x MnM-MOL gains {gained['mnm-mol']:.1f},",
         f"1/{peak(*ours, 'modl') / peak(*ours, 'mol-lr'):.1f} of MoDL's bytes at this size",
         f"1/{peak(*papers, 'modl (K = 10)') / peak(*papers, 'mol-lr'):.1f} at the papers'",
+        f"but {seconds['mol-lr'] / seconds['modl']:.1f} times the seconds (seed 0;",
         f"({peak(*papers, 'modl, checkpointed (K = 10)') / 1e6:.0f} MB",
         f"against {peak(*papers, 'mol-lr') / 1e6:.0f})",
         f"found {measured('worst_gain').max():.1f} for MOL-SN,",
