@@ -54,7 +54,6 @@ def test_what_readme_says_was_found_follows_from_the_tables():
     assert sorted(below) == ["de-prox", "luser-dw", "luser-sw", "mcnet", "mol-sn", "zero-filled"]
     far = means("reference-phantom", "8x")
     ended = means("reference-phantom", "8x", "stopping", CONVERGED)
-    assert abs(ended["mnm-mol"] - far["modl"]) < 0.1
     norms = {name: measured("jacobian_norm", name).max() for name in ("mol-lr", "mnm-mol")}
     assert norms["mol-lr"] > 2
     for claim in (
@@ -73,6 +72,7 @@ def test_what_readme_says_was_found_follows_from_the_tables():
         f"MoDL (ten unrolled iterations) {phantom['modl']:.1f};",
         f"three are {phantom['modl'] - phantom['sense']:.1f} dB or more above SENSE",
         f"early, {far['modl'] - far['mnm-mol']:.1f} dB below MoDL;",
+        f"on it is {far['modl'] - ended['mnm-mol']:.1f} below.",
         f"MnM-MOL's is {norms['mnm-mol']:.2f} where 0.98",
         f"MOL-LR takes {step['mol-lr']:.0f} MB where MoDL's takes {step['modl']:.0f}",
         f"gains {phantom['mol-sn'] - phantom['sense']:.0f} dB on SENSE",
@@ -89,7 +89,7 @@ def test_what_results_say_of_the_open_questions_follows_from_the_tables():
     gained = means("reference-phantom", "8x", **end) - far
     brain = means("reference-brain", "4x") - means("reference-brain", "4x", **end)
     capped = means("reference-brain", "8x", **end) - means("reference-brain", "8x")
-    assert abs(means("reference-phantom", "8x", **end)["mnm-mol"] - far["modl"]) < 0.1
+    ended = means("reference-phantom", "8x", **end)
     rows = bench.load_rows(REFERENCE / "reference-phantom")
     rows = rows[(rows.metric == "train_seconds") & (rows.train_seed == 0)]
     seconds = rows.set_index("method").value
@@ -101,6 +101,7 @@ def test_what_results_say_of_the_open_questions_follows_from_the_tables():
     for claim in (
         f"it is {near['mnm-mol'] - near['modl']:.1f} dB above MoDL at 4x",
         f"and {far['modl'] - far['mnm-mol']:.1f} below at 8x",
+        f"it is {far['modl'] - ended['mnm-mol']:.1f} below at 8x.",
         f"threshold, is {near['mol-lr'] - near['mol-sn']:.1f} dB below MOL-LR",
         f"whose norm is {measured('jacobian_norm', 'mol-lr').max():.1f}.",
         f"MOL-LR loses {lost['mol-lr']:.1f} dB when it is iterated",
