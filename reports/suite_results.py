@@ -121,8 +121,9 @@ class SuiteResults:
         for entry in self.entries:
             place = self.line_of(entry), entry.test_task
             self._asked.setdefault(place, set()).add(entry.train_seed)
-            # a job under several seeds is of a method without training: the first stands for all
-            self._seeds.setdefault(entry.job, entry.train_seed or 0)
+            # a job under several seeds does not depend on them: the smallest stands for all
+            seed = entry.train_seed or 0
+            self._seeds[entry.job] = min(seed, self._seeds.get(entry.job, seed))
             if entry.kind in ("fit", "evaluate"):
                 jobs = self._by_place.setdefault(place, [])
                 if entry.job not in jobs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from bench.statistics import MIN_SUBJECTS
@@ -153,14 +153,18 @@ def _seeds(results: SuiteResults) -> str:
         return "No training seeds."
     if len(seeds) == 1:
         return f"One training seed ({seeds[0]})."
-    fewer: dict[tuple[int, ...], list[str]] = {}
-    for line in results.lines:
-        if results.seeds_of(line) != seeds:
-            labels = fewer.setdefault(results.seeds_of(line), [])
-            labels += [label for label in [results.label(line)] if label not in labels]
-    parts = [f"Means over {len(seeds)} training seeds ({_listed(seeds)})"]
-    parts += [f"of {', '.join(labels)} only {_listed(own)}" for own, labels in fewer.items()]
-    return "; ".join(parts) + "."
+    own = [(results.label(line), results.seeds_of(line)) for line in results.lines]
+    told = f"Means over {len(seeds)} training seeds ({_listed(seeds)})"
+    return "; ".join([told, *fewer_seeds(seeds, own)]) + "."
+
+
+def fewer_seeds(seeds: Sequence[int], own: Iterable[tuple[str, Sequence[int]]]) -> list[str]:
+    """Labels whose training seeds are not all of ``seeds``, with those that they have."""
+    fewer: dict[tuple[int, ...], dict[str, None]] = {}
+    for label, has in own:
+        if has and tuple(has) != tuple(seeds):
+            fewer.setdefault(tuple(has), {})[label] = None
+    return [f"of {', '.join(labels)} only {_listed(has)}" for has, labels in fewer.items()]
 
 
 def _listed(seeds: Sequence[int]) -> str:

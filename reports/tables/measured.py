@@ -11,7 +11,7 @@ from typing import Any
 from reports.folder import Reading
 from reports.measurements import Answer, largest
 from reports.suite_results import SuiteResults
-from reports.tables.captions import counted, describe, sentence
+from reports.tables.captions import counted, describe, fewer_seeds, sentence
 from reports.tables.lines import identity, stub, stub_headings
 from reports.tables.table import NONE, Cell, Table
 
@@ -118,7 +118,9 @@ def measured_caption(
     seeds = sorted({seed for answer in found for seed in answer.seeds.values()})
     if seeds:
         named = ", ".join(map(str, seeds))
-        lines.append(f"Training seed{'s' if len(seeds) > 1 else ''} {named}.")
+        own = [(results.label(one.line), sorted(set(one.seeds.values()))) for one in found]
+        told = f"Training seed{'s' if len(seeds) > 1 else ''} {named}"
+        lines.append("; ".join([told, *fewer_seeds(seeds, own)]) + ".")
     devices = {where(answer) for answer in found if answer.readings}
     if len(devices) == 1 and any(devices):
         lines.append(f"Device: {devices.pop()}.")
