@@ -33,6 +33,7 @@ from bench.commands.run import (
 from bench.commands.suites import (
     AddMethod,
     Asked,
+    Axes,
     Device,
     Exclude,
     Only,
@@ -67,6 +68,7 @@ def run(
     data: Data = None,
     only: Only = [],  # noqa: B006 (typer copies it)
     exclude: Exclude = [],  # noqa: B006
+    axis: Axes = [],  # noqa: B006
     add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     device: Device = "cpu",
@@ -94,7 +96,7 @@ def run(
 
     placing = Placing(engine, workers, memory, partition, account, minutes, profile)
     check_device(device, here=engine == "local")  # a login node may have no GPU
-    chosen = (suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
+    chosen = (suite, data, only, exclude, axis, add_method, seeds, plugin, skip_bad)
     asked = Asked(*chosen, device, threads, scale, pretrained)
     folder, plans = planned(asked)
     store = Store(directory or folder)

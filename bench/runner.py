@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def run_suite(
     seeds: Sequence[int] | None = None,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    axes: Sequence[str] = (),
     device: str = "cpu",
     workers: int | None = None,
     threads: int = 1,
@@ -75,7 +76,7 @@ def run_suite(
     """
     folder = Path(data) if data else data_folder()
     machine = Machine(device_class(device), threads)
-    asked = (load(suite), folder, seeds, only, exclude)
+    asked = (load(suite), folder, seeds, only, exclude, axes)
     plan = expand(*asked, machine=machine, scale=scale, pretrained=pretrained)
     store = Store(Path(out) if out else DEFAULT_ROOT / plan.suite.name)
     placement = Placement(folder, device, threads, timeout)
@@ -144,7 +145,20 @@ def _with_earlier_jobs(
     ]
     order = {name: place for place, name in reversed(list(enumerate(table["methods"])))}
     rows = sorted((*table["jobs"], *kept), key=lambda row: order[row["method"]])
-    return {**table, "jobs": rows}
+    labels = {row.get("base") for row in kept}
+    axes = {
+        name: {**about, "base": _bases(previous, name, labels) | about["base"]}
+        for name, about in table["axes"].items()
+    }
+    return {**table, "axes": axes, "jobs": rows}
+
+
+def _bases(
+    previous: Mapping[str, Any], axis: str, labels: Collection[str | None]
+) -> dict[str, str]:
+    """Where these lines stood on an axis when they were run."""
+    found: dict[str, str] = previous.get("axes", {}).get(axis, {}).get("base", {})
+    return {label: place for label, place in found.items() if label in labels}
 
 
 class _Run:

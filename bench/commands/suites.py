@@ -27,6 +27,12 @@ Out = Annotated[
 ]
 Only = Annotated[list[str], typer.Option("--only", help="Methods to run, by pattern; repeatable.")]
 Exclude = Annotated[list[str], typer.Option("--exclude", help="Methods to leave out, by pattern.")]
+Axes = Annotated[
+    list[str],
+    typer.Option(
+        "--axis", metavar="NAME", help="Axis of an ablation to vary; repeatable. [default: all]"
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="Threads a job.", min=1)]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Training seeds, as 0,1,2.")]
@@ -54,6 +60,7 @@ def plan(
     data: Data = None,
     only: Only = [],  # noqa: B006
     exclude: Exclude = [],  # noqa: B006
+    axis: Axes = [],  # noqa: B006
     add_method: AddMethod = [],  # noqa: B006
     seeds: Seeds = None,
     device: Device = "cpu",
@@ -66,7 +73,7 @@ def plan(
     """Show the jobs of a suite, and which are done."""
     from bench.store import UNAVAILABLE, Store
 
-    chosen = (suite, data, only, exclude, add_method, seeds, plugin, skip_bad)
+    chosen = (suite, data, only, exclude, axis, add_method, seeds, plugin, skip_bad)
     asked = Asked(*chosen, device, threads, scale, pretrained)
     folder, plans = planned(asked)
     store = Store(directory or folder)
@@ -133,6 +140,7 @@ class Asked:
     data: Path | None
     only: list[str]
     exclude: list[str]
+    axes: list[str]
     added: list[str]
     seeds: str | None
     plugins: list[Path]
@@ -160,8 +168,8 @@ def planned(asked: Asked) -> tuple[Path, list[Any]]:
     # nothing is shared between scales, and a suite's page shows one
     words = (name, scale or "", "pretrained" if asked.pretrained else "")
     folder = DEFAULT_ROOT / "-".join(word for word in words if word)
-    labels = (asked.data, seeds, asked.only, asked.exclude, asked.skip_bad)
-    chosen = (*labels, machine, scale, asked.pretrained)
+    lines = (asked.only, asked.exclude, asked.axes)
+    chosen = (asked.data, seeds, *lines, asked.skip_bad, machine, scale, asked.pretrained)
     return folder, [expand(suite.with_methods(asked.added), *chosen) for suite in suites]
 
 

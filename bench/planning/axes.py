@@ -24,7 +24,7 @@ def varied(suite: Suite) -> Suite:
     Raises:
         InputError: for an axis that there is none of, or a path that leads nowhere.
     """
-    for name in dict.fromkeys([*suite.ablate, *itertools.chain(*suite.grid)]):
+    for name in used(suite):
         if name not in suite.axes:
             raise InputError(
                 f"unknown axis {name!r}",
@@ -38,6 +38,28 @@ def varied(suite: Suite) -> Suite:
         _require_paths(entry.changes, f"suite {suite.name}: changes of {entry.shown_as}")
     methods = [line for entry in suite.methods for line in _lines(suite, entry)]
     return suite.model_copy(update={"methods": methods})
+
+
+def used(suite: Suite) -> list[str]:
+    """The axes that are varied, alone or in a grid."""
+    return list(dict.fromkeys([*suite.ablate, *itertools.chain(*suite.grid)]))
+
+
+def varied_along(suite: Suite, axes: Sequence[str]) -> list[MethodEntry]:
+    """The lines of :func:`varied` that these axes alone make, and those that they depart from.
+
+    Raises:
+        InputError: for an axis that the suite does not vary.
+    """
+    known = used(suite)
+    for name in axes:
+        if name not in known:
+            expected = nearest(name, known) if known else "a suite with axes: this varies none"
+            where = f"suite {suite.name}: --axis"
+            raise InputError(f"unknown axis {name!r}", where=where, expected=expected)
+    along = [entry for entry in suite.methods if set(entry.settings) <= set(axes)]
+    bases = {entry.base for entry in along if entry.settings}
+    return [entry for entry in along if entry.base in bases]
 
 
 def with_changes(suite: Suite) -> Suite:

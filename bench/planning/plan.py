@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from bench.config import nearest
 from bench.errors import InputError
 from bench.jobs.spec import Job
-from bench.planning.axes import place_of
+from bench.planning.axes import place_of, used, varied_along
 from bench.planning.entries import OpenTask, PlannedMethod
 from bench.planning.measurements import ONE_CORE, Fitted, Machine, measurements
 from bench.planning.resolve import resolved
@@ -36,6 +35,7 @@ def expand(
     seeds: Sequence[int] | None = None,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    axes: Sequence[str] = (),
     skip_bad: bool = False,
     machine: Machine = ONE_CORE,
     scale: ScaleName | None = None,
@@ -47,6 +47,7 @@ def expand(
         data: folder that the tasks' file names are relative to.
         seeds: instead of the suite's training seeds.
         only, exclude: patterns of method labels.
+        axes: to vary, of the suite's; with the lines that they depart from. None: all of it.
         skip_bad: leave subjects out whose files cannot be used; splits and keys follow.
         machine: what measurements are made on.
         scale: instead of the suite's own.
@@ -59,7 +60,7 @@ def expand(
     tasks = {
         label: OpenTask(suite, label, entry, data, skip_bad) for label, entry in suite.tasks.items()
     }
-    entries = _selected(suite, only, exclude)
+    entries = _selected(suite, only, exclude, axes)
     _require_known(suite, entries, tasks)
     graph, fitted = _Graph(), []
     for entry in entries:
@@ -129,7 +130,6 @@ def _labels(entry: MethodEntry) -> dict[str, Any]:
 
 def _axes(suite: Suite, fitted: Sequence[Fitted]) -> dict[str, Any]:
     """Each axis, and where every method stands on it as it is."""
-    used = dict.fromkeys([*suite.ablate, *itertools.chain(*suite.grid)])
     varied = {(one.labels["base"], name) for one in fitted for name in one.labels["settings"]}
     unvaried = {one.label: one.method for one in fitted if not one.labels["settings"]}
     bases = {label: method.fields() for label, method in unvaried.items()}
@@ -144,7 +144,7 @@ def _axes(suite: Suite, fitted: Sequence[Fitted]) -> dict[str, Any]:
                 if (label, name) in varied
             },
         }
-        for name in used
+        for name in used(suite)
     }
 
 
@@ -162,14 +162,16 @@ def _require_known(suite: Suite, entries: Sequence[MethodEntry], tasks: Mapping[
             )
 
 
-def _selected(suite: Suite, only: Sequence[str], exclude: Sequence[str]) -> list[MethodEntry]:
+def _selected(
+    suite: Suite, only: Sequence[str], exclude: Sequence[str], axes: Sequence[str]
+) -> list[MethodEntry]:
     def matches(entry: MethodEntry, patterns: Sequence[str]) -> bool:
         names = (entry.name, entry.shown_as, entry.base)
         return any(fnmatch.fnmatch(name, pattern) for name in names for pattern in patterns)
 
     chosen = [
         entry
-        for entry in suite.methods
+        for entry in (varied_along(suite, axes) if axes else suite.methods)
         if (not only or matches(entry, only)) and not matches(entry, exclude)
     ]
     if not chosen:

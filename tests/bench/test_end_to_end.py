@@ -214,6 +214,7 @@ def test_children_of_a_failed_fit_are_blocked(write_suite, tmp_path):
         (["run", "quik"], "unknown suite 'quik' (expected one of quick"),
         (["run", "quick", "--data", "/nowhere"], "/nowhere: no such folder"),
         (["run", "quick", "--only", "nothing"], "no method is left"),
+        (["run", "quick", "--axis", "m"], "--axis: unknown axis 'm' (expected a suite with axes"),
         (["run", "quick", "--add-method", "sens"], "unknown name 'sens' (expected one of sense"),
         (["run", "quick", "--seeds", "a"], "--seeds: 'a' (expected non-negative integers"),
         (["run", "quick", "--device", "tpu"], "--device: 'tpu' (expected cpu"),

@@ -7,9 +7,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from bench.engines.local import LocalEngine
+from bench.engines.process import Placement
 from bench.jobs.spec import NOT_IN_KEY, Job, Settled
 from bench.planning.plan import expand
 from bench.planning.suite import Suite
+from bench.runner import run
+from bench.store import Result, Store
 
 SECONDS = 2.0  # of one processor, for ten thousand jobs
 
@@ -91,3 +95,30 @@ def test_a_line_may_have_seeds_of_its_own():
         rows = expand(suite, seeds=given).table["jobs"]
         for name, seeds in expected.items():
             assert {row["train_seed"] for row in rows if row["method"] == name} == seeds
+
+
+def test_axes_that_are_run_one_after_the_other_are_those_of_one_run(tmp_path):
+    axes = {
+        "weight": {"field": "config.weight", "values": [0.01, 0.1], "methods": ["sense"]},
+        "m": {"field": "config.m", "values": [0.1, 0.2], "methods": ["mol-lr*"]},
+        "width": {"field": "config.width", "values": [2, 4], "methods": ["mol-lr*"]},
+    }
+    suite = Suite(**TASKS, methods=["sense", MOL], axes=axes, ablate=list(axes))
+
+    def table(folder, *runs):
+        store = Store(folder)
+        for chosen in runs:
+            plan = expand(suite, axes=chosen)
+            for key, job in plan.jobs.items():  # as if they had been run
+                store.write_job(key, job.describe())
+                store.write_result(key, Result("ok"))
+            run(plan, store, LocalEngine(store, Placement(), 1))
+        return store.suites()["large"]
+
+    whole = table(tmp_path / "whole", list(axes))
+    assert table(tmp_path / "parts", *([name] for name in axes)) == whole
+    assert {name: set(axis["base"]) for name, axis in whole["axes"].items()} == {
+        "weight": {"sense"},
+        "m": {"mol-lr (stable)"},
+        "width": {"mol-lr (stable)"},
+    }

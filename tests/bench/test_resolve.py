@@ -85,6 +85,40 @@ def test_one_axis_at_a_time_and_a_grid() -> None:
     ]
 
 
+def test_chosen_axes_are_what_they_vary_beside_the_methods_as_they_are() -> None:
+    axes = {"m": M | {"methods": ["mnm-mol"]}, "solver": SOLVER | {"methods": ["mol-lr"]}}
+    methods = ["mnm-mol", "mol-lr", "mol-sn"]
+    whole = suite(methods=methods, axes=axes, ablate=["m", "solver"])
+    chosen = expand(whole, axes=["m"])
+    assert list(dict.fromkeys(row["method"] for row in chosen.table["jobs"])) == [
+        "mnm-mol",
+        "mnm-mol, m = 0.1",
+        "mnm-mol, m = 0.2",
+    ]
+    assert {**chosen.jobs, **expand(whole, axes=["solver"]).jobs}.items() <= expand(
+        whole
+    ).jobs.items()  # the same jobs: the others may follow in the same folder
+    both = {"m": M, "solver": SOLVER}
+    grid = suite(axes=both, ablate=["m"], grid=[["m", "solver"]])
+    assert len(expand(grid, axes=["m"]).jobs) == 2 * 3
+    assert len(expand(grid, axes=["m", "solver"]).jobs) == len(expand(grid).jobs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"axes": {"m": M}, "ablate": ["m"]}, "--axis: unknown axis 'mm'.*m"),
+        ({}, "--axis: unknown axis 'mm'.*varies none"),
+        ({"axes": {"mm": M}}, "--axis: unknown axis 'mm'.*varies none"),
+    ],
+)
+def test_an_axis_that_the_suite_does_not_vary_is_refused(
+    fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        expand(suite(**fields), axes=["mm"])
+
+
 def test_an_axis_changes_one_field_and_leaves_the_rest_of_the_variant() -> None:
     line = {"name": "mol-lr", "variant": "stable"}
     plan = expand(suite(methods=[line], axes={"solver": SOLVER}, ablate=["solver"]))
