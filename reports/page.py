@@ -12,11 +12,11 @@ from typing import Any
 
 from bench.store import UNAVAILABLE
 from reports.licences import licences
-from reports.suite_results import Entry, SuiteResults
+from reports.suite_results import PENDING, Entry, SuiteResults
 from reports.tables.measured import reasons
 from reports.tables.table import Table, seconds
 
-IDLE = ("blocked", "not run", "not finished")  # nothing has gone wrong in the job itself
+IDLE = ("blocked", *PENDING)  # nothing has gone wrong in the job itself
 LOG_TAIL = 4000  # characters of a log that the page has
 # colours and other orders to a terminal, lines that were written over, and signs that show nothing
 _UNSEEN = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[^\n]*\r(?!\n)|[\x00-\x08\x0b-\x1f\x7f]")

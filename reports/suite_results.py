@@ -19,6 +19,7 @@ from reports.folder import Folder
 
 OWN_STOP = "{}"
 CONVERGED = '{"stop": "converged"}'
+PENDING = ("not run", "not finished")  # what an outcome says of jobs that may still come
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from bench.comparison import Comparison
 from reports.ablations import Place, Study, in_order, numeric, studies
 from reports.figures.style import COLUMN, PAGE, file_name, house_style, line_styles, shortened
-from reports.suite_results import Outcome, SuiteResults, TaskInfo
-from reports.tables.comparison import compared
+from reports.suite_results import PENDING, Outcome, SuiteResults, TaskInfo
+from reports.tables.comparison import ONE_TRAINING, compared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +114,8 @@ def _panel(
         style = _style(styles, study)
         outcomes = {p: results.outcome(p.line, task.label, metric) for p in study.places}
         placed = sorted((p for p in outcomes if p.values), key=lambda p: at[p.values[0]])
-        _curve(axis, [(at[p.values[0]], p, outcomes[p]) for p in placed], style)
+        for points in _joined(placed):
+            _curve(axis, [(at[p.values[0]], p, outcomes[p]) for p in points], style)
         if metric == "psnr":
             _bars(axis, results, task, study, [(at[p.values[0]], p) for p in placed], style)
         for place, outcome in outcomes.items():
@@ -179,6 +180,12 @@ def name_settings(axis: Axes, values: Sequence[str], inches: float) -> None:
             tick.set(ha="right", rotation_mode="anchor")
 
 
+def _joined(places: Sequence[Place]) -> list[list[Place]]:
+    """What a line joins: numbers; between names there is nothing."""
+    numbers = [place for place in places if numeric(place.values) is not None]
+    return [numbers, *([place] for place in places if place not in numbers)]
+
+
 def _curve(
     axis: Axes, points: Sequence[tuple[float, Place, Outcome]], style: Mapping[str, Any]
 ) -> None:
@@ -189,12 +196,16 @@ def _curve(
     for position, place, outcome in points:
         summary = outcome.summary
         if summary is None:
-            if outcome.status:
+            if _failed(outcome):
                 edge = axis.get_xaxis_transform()
                 axis.plot([position], [0.03], "x", color=style["color"], ms=4, transform=edge)
             continue
         if place.is_base:
             axis.plot([position], [summary.mean], color=style["color"], **RING)
+
+
+def _failed(outcome: Outcome) -> bool:
+    return outcome.summary is None and bool(outcome.status) and outcome.status not in PENDING
 
 
 def _bars(
@@ -233,8 +244,9 @@ def _caption(results: SuiteResults, task: TaskInfo, found: Sequence[Study]) -> s
         parts.append(
             "Bars: 95 % interval of the difference to the method as it is, on the same slices."
         )
+        parts += [ONE_TRAINING] if len(results.train_seeds) == 1 else []
     outcomes = [results.outcome(p.line, task.label, "psnr") for s in found for p in s.places]
-    if any(o.summary is None and o.status for o in outcomes):
+    if any(map(_failed, outcomes)):
         parts.append("Cross: no number, for the training failed or diverged.")
     if any(not place.values for study in found for place in study.places):
         parts.append("Dotted: a method as it is, whose setting is not known.")

@@ -15,6 +15,7 @@ from reports.tables.table import NONE, Cell, Table, signed
 
 METRIC = "psnr"
 EQUIVALENCE = {True: "yes", False: "no", None: NONE}
+ONE_TRAINING = "One training each: what another one would change, no interval here shows."
 
 
 def comparison_table(results: SuiteResults) -> Table:
@@ -146,6 +147,8 @@ def interval_caption(results: SuiteResults) -> list[str]:
             "Intervals are not corrected for multiple comparisons, nor for a best line having "
             "been found on the same data.",
         ]
+        if not several:
+            lines.append(ONE_TRAINING)
     if any(n < MIN_SUBJECTS for n in counts):
         lines.append(f"Fewer than {MIN_SUBJECTS} subjects: no interval, and no order is claimed.")
     return lines

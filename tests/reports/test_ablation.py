@@ -119,6 +119,36 @@ def test_numbers_are_to_scale_and_the_method_as_it_is_has_a_ring(
         assert part in caption
 
 
+def test_only_numbers_are_joined_and_what_was_not_run_has_not_failed(
+    synthetic: Synthetic, tmp_path: Path
+) -> None:
+    settings = {
+        "mol_lr 100%": {"stop": "4"},
+        HOSTILE: {"stop": "8"},
+        "mol (no constraint)": {"solver": "picard"},
+    }
+    base = {"stop": {"base": {"modl": "own stop"}}, "solver": {"base": {"modl": "anderson"}}}
+    root = vary(synthetic, tmp_path, settings, base)
+    path = root / "suites" / "small.json"
+    table = json.loads(path.read_text())
+    waiting = [job for job in table["jobs"] if job["method"] == "modl, solver = picard"]
+    for number, job in enumerate(waiting):
+        job["job"] = f"{number:016x}"  # a job that there is not yet
+    path.write_text(json.dumps(table))
+    results = SuiteResults(load_folder(root), "small")
+    ((_, caption, figure),) = ablation_figures(results, results.test_tasks[0])
+    stop, _, solver, _ = figure.axes
+    joined = [
+        line for line in stop.get_lines() if line.get_marker() == "o" and len(line.get_xdata()) > 1
+    ]
+    assert [list(line.get_xdata()) for line in joined] == [[0, 1]]  # 4 and 8, not the own stop
+    means = [psnr(synthetic, label).mean() for label in list(SETTINGS)[:2]]
+    assert list(joined[0].get_ydata()) == pytest.approx(means)
+    markers = [line.get_marker() for line in solver.get_lines()]
+    assert "x" not in markers and "Cross" not in caption
+    assert "One training" in caption
+
+
 def test_two_axes_make_a_map_and_names_keep_their_order(
     synthetic: Synthetic, tmp_path: Path
 ) -> None:
