@@ -139,6 +139,34 @@ def test_what_results_say_of_the_other_suites_follows_from_the_tables():
     stops = pd.read_csv(REFERENCE / "reference-ablations" / "tables" / "ablation.csv")
     stops = stops[stops.metric == "psnr"]
     assert stops[stops.axis == "test-start"].difference.abs().max() < 0.2
+    gains = stops.set_index(["axis", "of", "setting"]).difference
+    start, jacobian_free, unrolled, picard = (
+        gains[axis, "mol-lr", setting]
+        for axis, setting in [
+            ("start", "adjoint"),
+            ("gradient", "jacobian-free"),
+            ("gradient", "unrolled"),
+            ("solver", "Picard"),
+        ]
+    )
+    ends = means("reference-ablations", "4x", "stopping", CONVERGED)
+    ends = ends - ends["mol-lr"]
+    trainings = trained("mol-lr")
+    assert trainings["nfe_backward"] > 5.9  # "at its cap"
+    stopped = means("reference-ablations", "4x")
+    converged = means("reference-ablations", "4x", "stopping", CONVERGED)
+    radius = {
+        delta: (stopped[label], converged[label])
+        for delta in ("0.1", "0.2", "0.3", "0.5")
+        for label in ["mnm-mol" if delta == "0.3" else f"mnm-mol, delta = {delta}"]
+    }
+    drop = {delta: own - end for delta, (own, end) in radius.items()}
+    assert max(end for _, end in radius.values()) == radius["0.3"][1]
+    assert max(abs(radius[delta][0] - radius["0.3"][0]) for delta in ("0.2", "0.5")) < 0.1
+    timed, first = means("reference-seconds", "4x"), first_training("4x")
+    lost = first[timed.index] - timed
+    assert set(lost.index[lost > 0.2]) == {"luser-sw", "luser-dw"} and lost.min() > -0.2
+    assert timed[["luser-sw", "luser-dw"]].max() < timed["mol-sn"]
     later = stops[(stops.axis == "stop") & (stops.of == "de-prox") & (stops.setting == "32")]
     ours = pd.read_csv(REFERENCE / "released-weights" / "tables" / "table.csv")
     ours = ours[ours.metric == "psnr"].set_index(["method", "test_task"])["mean"]
@@ -151,6 +179,18 @@ def test_what_results_say_of_the_other_suites_follows_from_the_tables():
         f"least squares ({ct['sense']:.1f} dB)",
         f"DE-Prox gains {deblurring['de-prox'] - deblurring['sense']:.1f} dB.",
         f"32 evaluations give DE-Prox {later.difference.item():.1f} dB more",
+        f"as it is lie {trainings['spread']:.1f} dB apart",
+        f"are {jacobian_free:.1f} and {unrolled:.1f} dB above the implicit gradient",
+        f"{-ends['mol-lr, gradient = jacobian-free']:.1f} and "
+        f"{-ends['mol-lr, gradient = unrolled']:.1f} below it at convergence",
+        f"From `A^H y` it is {start:.1f} dB above the SENSE start",
+        f"at its cap and {-picard:.1f} dB below; "
+        f"at convergence it is {-ends['mol-lr, solver = Picard']:.1f} below.",
+        f"MoDL ({timed['modl']:.1f} dB) and MOL-LR ({timed['mol-lr']:.1f}) stay level",
+        f"LUSER-SW loses {lost['luser-sw']:.1f} dB and LUSER-DW {lost['luser-dw']:.1f}, which puts",
+        f"0.1 is {-gains['delta', 'mnm-mol', '0.1']:.1f} below. At convergence 0.3",
+        f"is the best ({radius['0.3'][1]:.1f} dB), and 0.1, 0.2 and 0.5 lose "
+        f"{drop['0.1']:.1f}, {drop['0.2']:.1f} and {drop['0.5']:.1f} dB",
         "Training seeds 0, 2; of zero-filled, sense only 0; of mnm-mol only 2.",
     ):
         assert claim in text
@@ -164,6 +204,32 @@ def seed_lost():
     by = rows.groupby(["job", "condition"]).value.mean().unstack()
     near = by["{}"].idxmax()  # 4x: the least undersampled
     return by["{}"][near] - by[CONVERGED][near]
+
+
+def trained(method):
+    """How far apart its trainings on the phantom lie at 4x, and the first one's backward solves."""
+    rows = phantom_rows("4x")
+    rows = rows[rows.method == method]
+    quality = rows[rows.metric == "psnr"].groupby("train_seed").value.mean()
+    solves = rows[(rows.metric == "nfe_backward") & (rows.train_seed == 0)].value
+    return {"spread": quality.max() - quality.min(), "nfe_backward": solves.mean()}
+
+
+def first_training(task):
+    """PSNR by method of training seed 0 on the phantom, at the methods' own stops."""
+    rows = phantom_rows(task)
+    rows = rows[(rows.metric == "psnr") & (rows.train_seed == 0)]
+    return rows.groupby("method").value.mean()
+
+
+def phantom_rows(task):
+    """Rows of trainings on the phantom and of their tests on a task, at the methods' own stops."""
+    folder = REFERENCE / "reference-phantom"
+    jobs = load_suites(folder)["reference-phantom"]["jobs"]
+    kinds = ("fit", "evaluate")
+    kept = {j["job"] for j in jobs if j["test_task"] in (None, task) and j["kind"] in kinds}
+    rows = bench.load_rows(folder)
+    return rows[rows.job.isin(kept) & (rows.condition == "{}")]
 
 
 def means(suite, task, table="table", condition="{}"):
