@@ -176,7 +176,7 @@ def _selected(
     ]
     if not chosen:
         raise InputError(
-            "no method is left by --only and --exclude",
+            "no method is left by --only, --exclude and --axis",
             where=f"suite {suite.name}",
             expected="one of " + ", ".join(entry.name for entry in suite.methods),
         )
