@@ -191,6 +191,7 @@ def test_what_results_say_of_the_other_suites_follows_from_the_tables():
         f"MoDL ({timed['modl']:.1f} dB) and MOL-LR ({timed['mol-lr']:.1f}) stay level",
         f"LUSER-SW loses {lost['luser-sw']:.1f} dB and LUSER-DW {lost['luser-dw']:.1f}, which puts",
         f"0.1 is {-gains['delta', 'mnm-mol', '0.1']:.1f} below. At convergence 0.3",
+        f"is level, and {-gains['delta', 'mnm-mol', '0.1']:.1f} dB worse with 0.1",
         f"is the best ({radius['0.3'][1]:.1f} dB), and 0.1, 0.2 and 0.5 lose "
         f"{drop['0.1']:.1f}, {drop['0.2']:.1f} and {drop['0.5']:.1f} dB",
         "Training seeds 0, 2; of zero-filled, sense only 0; of mnm-mol only 2.",
