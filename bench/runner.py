@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,20 +145,12 @@ def _with_earlier_jobs(
     ]
     order = {name: place for place, name in reversed(list(enumerate(table["methods"])))}
     rows = sorted((*table["jobs"], *kept), key=lambda row: order[row["method"]])
-    labels = {row.get("base") for row in kept}
-    axes = {
-        name: {**about, "base": _bases(previous, name, labels) | about["base"]}
-        for name, about in table["axes"].items()
+    earlier = previous.get("axes", {})
+    axes = {  # methods of this run say where they stand; others stand where they did
+        name: {**axis, "base": earlier.get(name, {}).get("base", {}) | axis["base"]}
+        for name, axis in table["axes"].items()
     }
     return {**table, "axes": axes, "jobs": rows}
-
-
-def _bases(
-    previous: Mapping[str, Any], axis: str, labels: Collection[str | None]
-) -> dict[str, str]:
-    """Where these lines stood on an axis when they were run."""
-    found: dict[str, str] = previous.get("axes", {}).get(axis, {}).get("base", {})
-    return {label: place for label, place in found.items() if label in labels}
 
 
 class _Run:

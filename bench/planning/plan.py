@@ -129,8 +129,8 @@ def _labels(entry: MethodEntry) -> dict[str, Any]:
 
 
 def _axes(suite: Suite, fitted: Sequence[Fitted]) -> dict[str, Any]:
-    """Each axis, and where every method stands on it as it is."""
-    varied = {(one.labels["base"], name) for one in fitted for name in one.labels["settings"]}
+    """Each axis, and where every method that it varies stands on it as it is."""
+    varied = {(entry.base, name) for entry in suite.methods for name in entry.settings}
     unvaried = {one.label: one.method for one in fitted if not one.labels["settings"]}
     bases = {label: method.fields() for label, method in unvaried.items()}
     return {

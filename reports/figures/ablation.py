@@ -183,7 +183,8 @@ def name_settings(axis: Axes, values: Sequence[str], inches: float) -> None:
 def _joined(places: Sequence[Place]) -> list[list[Place]]:
     """What a line joins: numbers; between names there is nothing."""
     numbers = [place for place in places if numeric(place.values) is not None]
-    return [numbers, *([place] for place in places if place not in numbers)]
+    names = [[place] for place in places if place not in numbers]
+    return [numbers, *names] if numbers else names
 
 
 def _curve(

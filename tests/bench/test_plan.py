@@ -97,28 +97,39 @@ def test_a_line_may_have_seeds_of_its_own():
             assert {row["train_seed"] for row in rows if row["method"] == name} == seeds
 
 
+VARIED = {
+    "weight": {"field": "config.weight", "values": [0.01, 0.1], "methods": ["sense"]},
+    "m": {"field": "config.m", "values": [0.1, 0.2], "methods": ["mol-lr*"]},
+    "width": {"field": "config.width", "values": [2, 4], "methods": ["mol-lr*"]},
+}
+
+
+def table_of_runs(folder, *runs, **config):
+    """The suite's table after runs of these axes, as if every job had ended well."""
+    mol = {**MOL, "config": MOL["config"] | config}
+    suite = Suite(**TASKS, methods=["sense", mol], axes=VARIED, ablate=list(VARIED))
+    store = Store(folder)
+    for axes in runs:
+        plan = expand(suite, axes=axes)
+        for key, job in plan.jobs.items():
+            store.write_job(key, job.describe())
+            store.write_result(key, Result("ok"))
+        run(plan, store, LocalEngine(store, Placement(), 1))
+    return store.suites()["large"]
+
+
 def test_axes_that_are_run_one_after_the_other_are_those_of_one_run(tmp_path):
-    axes = {
-        "weight": {"field": "config.weight", "values": [0.01, 0.1], "methods": ["sense"]},
-        "m": {"field": "config.m", "values": [0.1, 0.2], "methods": ["mol-lr*"]},
-        "width": {"field": "config.width", "values": [2, 4], "methods": ["mol-lr*"]},
-    }
-    suite = Suite(**TASKS, methods=["sense", MOL], axes=axes, ablate=list(axes))
-
-    def table(folder, *runs):
-        store = Store(folder)
-        for chosen in runs:
-            plan = expand(suite, axes=chosen)
-            for key, job in plan.jobs.items():  # as if they had been run
-                store.write_job(key, job.describe())
-                store.write_result(key, Result("ok"))
-            run(plan, store, LocalEngine(store, Placement(), 1))
-        return store.suites()["large"]
-
-    whole = table(tmp_path / "whole", list(axes))
-    assert table(tmp_path / "parts", *([name] for name in axes)) == whole
+    whole = table_of_runs(tmp_path / "whole", list(VARIED))
+    assert table_of_runs(tmp_path / "parts", *([name] for name in VARIED)) == whole
     assert {name: set(axis["base"]) for name, axis in whole["axes"].items()} == {
         "weight": {"sense"},
         "m": {"mol-lr (stable)"},
         "width": {"mol-lr (stable)"},
     }
+
+
+def test_a_method_that_has_changed_stands_elsewhere_on_every_axis(tmp_path):
+    table_of_runs(tmp_path, ["m"], ["weight"], m=0.1)
+    axes = table_of_runs(tmp_path, ["width"], m=0.2)["axes"]
+    assert axes["m"]["base"] == {"mol-lr (stable)": "0.2"}
+    assert set(axes["weight"]["base"]) == {"sense"}  # of an earlier run
